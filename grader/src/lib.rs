@@ -1,0 +1,1 @@
+//! Socklab's grader.

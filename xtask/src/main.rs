@@ -1,0 +1,2 @@
+//! The front door of Socklab.
+fn main() {}
