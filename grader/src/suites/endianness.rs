@@ -3,4 +3,5 @@
 use crate::check::Suite;
 
 /// The rubric, in teaching order.
-pub const SUITE: Suite = Suite { lab: "endianness", programs: &["show-bytes", "byte-swap", "pack", "unpack"], checks: &[] };
+pub const SUITE: Suite =
+    Suite { lab: "endianness", programs: &["show-bytes", "byte-swap", "pack", "unpack"], checks: &[] };

@@ -3,4 +3,8 @@
 use crate::check::Suite;
 
 /// The rubric, in teaching order.
-pub const SUITE: Suite = Suite { lab: "fork", programs: &["fork-nowait", "fork-wait", "fork-zombie", "fork-reap", "fork-many"], checks: &[] };
+pub const SUITE: Suite = Suite {
+    lab: "fork",
+    programs: &["fork-nowait", "fork-wait", "fork-zombie", "fork-reap", "fork-many"],
+    checks: &[],
+};

@@ -3,4 +3,5 @@
 use crate::check::Suite;
 
 /// The rubric, in teaching order.
-pub const SUITE: Suite = Suite { lab: "multicast", programs: &["mcast-sender", "mcast-receiver"], checks: &[] };
+pub const SUITE: Suite =
+    Suite { lab: "multicast", programs: &["mcast-sender", "mcast-receiver"], checks: &[] };

@@ -3,4 +3,8 @@
 use crate::check::Suite;
 
 /// The rubric, in teaching order.
-pub const SUITE: Suite = Suite { lab: "servers", programs: &["iterative-server", "forking-server", "threaded-server", "select-server"], checks: &[] };
+pub const SUITE: Suite = Suite {
+    lab: "servers",
+    programs: &["iterative-server", "forking-server", "threaded-server", "select-server"],
+    checks: &[],
+};

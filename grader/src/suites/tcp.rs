@@ -3,4 +3,8 @@
 use crate::check::Suite;
 
 /// The rubric, in teaching order.
-pub const SUITE: Suite = Suite { lab: "tcp", programs: &["tcp-server", "tcp-client", "upload-server", "upload-client"], checks: &[] };
+pub const SUITE: Suite = Suite {
+    lab: "tcp",
+    programs: &["tcp-server", "tcp-client", "upload-server", "upload-client"],
+    checks: &[],
+};
