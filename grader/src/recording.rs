@@ -212,7 +212,7 @@ impl Recording {
     }
 
     /// The processes born of `who` by fork, in order of birth.
-    pub fn children(&self, who: &str) -> Vec<&str> {
+    pub fn children<'a>(&'a self, who: &'a str) -> Vec<&'a str> {
         self.of(who)
             .filter_map(|event| match &event.act {
                 Act::Fork { child, .. } => Some(child.as_str()),
