@@ -1,0 +1,11 @@
+import os
+import time
+
+pid = os.fork()
+if pid == 0:
+    for i in range(5):
+        time.sleep(2)
+        print("child is running...", i)
+    os._exit(0)
+else:
+    print("parent is exiting...")
