@@ -211,6 +211,23 @@ impl Recording {
         self.events.iter().filter(move |event| event.who == who)
     }
 
+    /// What the process did with the network, in words, if anything.
+    pub fn touched_network(&self, who: &str) -> Option<String> {
+        let touched = self.of(who).find(|event| {
+            matches!(
+                event.act,
+                Act::Bind { .. } | Act::Connect { .. } | Act::Listen { .. } | Act::Send { .. }
+            )
+        });
+        touched.map(|event| format!("it called {}", event.call))
+    }
+
+    /// How a process stands, in words: in which call it is blocked and on what.
+    pub fn standing(&self, who: &str) -> Option<String> {
+        let last = self.of(who).last()?;
+        (last.outcome == Outcome::Pending).then(|| format!("is blocked in {}", last.call))
+    }
+
     /// The processes born of `who` by fork, in order of birth.
     pub fn children<'a>(&'a self, who: &'a str) -> Vec<&'a str> {
         self.of(who)

@@ -1,4 +1,252 @@
 //! The bench: all that a check may touch. Hosts, peers, programs and a clock, fresh for each check.
+//!
+//! ```ignore
+//! fn two_clients_get_their_own_answers(bench: &mut Bench) -> Result<(), Stop> {
+//!     let mut server = bench.udp_server("udp-server", &["--count", "2"], 5000)?;
+//!     let (ann, bob) = (bench.udp_peer()?, bench.udp_peer()?);
+//!     ann.send(server.local(), &258_i16.to_be_bytes())?;
+//!     bob.send(server.local(), &772_i16.to_be_bytes())?;
+//!     bob.expect(&773_i16.to_be_bytes()).because("the answer goes back to whoever asked")?;
+//!     ann.expect(&259_i16.to_be_bytes()).because("the answer goes back to whoever asked")?;
+//!     let ended = server.end().because("after --count answers the server has finished")?;
+//!     ended.expect_status(0).because("a program that has finished its work ends with status 0")
+//! }
+//! ```
+
+mod bytes;
+mod core;
+mod process;
+mod procfs;
+mod random;
+mod sockets;
+mod tcp;
+mod udp;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use bytes::{difference, quote, show};
+pub use core::PATIENCE;
+pub use process::{Ended, Process, Start, Stdin, Stdout, describe_status};
+pub use procfs::ProcessInfo;
+pub use random::Random;
+pub use sockets::{SocketInfo, State};
+pub use tcp::{TcpListener, TcpPeer};
+pub use udp::UdpPeer;
+
+use crate::ask::Launch;
+use crate::check::Check;
+use crate::host::Host;
+use crate::recorder::{Options, Recorder};
+use crate::recording::Recording;
+use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained, ensure};
 
 /// All that a check may touch.
-pub struct Bench {}
+pub struct Bench {
+    core: Rc<core::Core>,
+    random: Random,
+}
+
+impl Bench {
+    /// A fresh bench for `check`, in an arena that was entered.
+    pub fn new(
+        check: &Check,
+        programs: BTreeMap<String, Launch>,
+        seed: u64,
+        trace: bool,
+    ) -> Result<Self, Breakdown> {
+        let recorder = Recorder::start(Options { trace, skip_idle: check.setup.skip_idle })?;
+        let core = core::Core {
+            recorder,
+            hosts: Host::build(check.setup.network)?,
+            setup: check.setup,
+            programs,
+            streams: RefCell::default(),
+            named: RefCell::default(),
+            commands: RefCell::default(),
+            plain: Cell::new(check.plain),
+            watching: Cell::new(false),
+        };
+        Ok(Self { core: Rc::new(core), random: Random::new(seed, check.name) })
+    }
+
+    /// A program about to be started, to set more than its arguments.
+    pub fn program(&self, program: &str) -> Start<'_> {
+        Start::new(&self.core, program)
+    }
+
+    /// Starts a program; it runs from here on, nothing is waited for.
+    pub fn start(&self, program: &str, arguments: &[&str]) -> Result<Process, Stop> {
+        self.program(program).arguments(arguments).start()
+    }
+
+    /// Starts a program with an empty stdin and waits for its end.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<Ended, Stop> {
+        self.start(program, arguments)?.end().because("a program that has finished its work ends by itself")
+    }
+
+    /// Starts a program that reads `input` from stdin and waits for its end.
+    pub fn run_with_input(&self, program: &str, arguments: &[&str], input: &[u8]) -> Result<Ended, Stop> {
+        let start = self.program(program).arguments(arguments).stdin(Stdin::Bytes(input.to_vec()));
+        start.start()?.end().because("a program that has finished its work ends by itself")
+    }
+
+    /// Starts a UDP server and waits until it is bound to `port` (0: to any).
+    pub fn udp_server(&self, program: &str, arguments: &[&str], port: u16) -> Result<Process, Stop> {
+        let mut server = self.start(program, arguments)?;
+        server
+            .until_bound((port != 0).then_some(port))
+            .because("a server binds its port, so that clients find it")?;
+        Ok(server)
+    }
+
+    /// Starts a TCP server and waits until it listens on `port` (0: on any).
+    pub fn tcp_server(&self, program: &str, arguments: &[&str], port: u16) -> Result<Process, Stop> {
+        let mut server = self.start(program, arguments)?;
+        let port = (port != 0).then_some(port);
+        server
+            .until_listening(port)
+            .because("a server binds its port and listens, so that clients can connect")?;
+        Ok(server)
+    }
+
+    /// A UDP peer on the loopback address of host a, at a port that the system picks.
+    pub fn udp_peer(&self) -> Result<UdpPeer, Stop> {
+        self.udp_peer_on("a", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// A UDP peer on the host of that name, bound to `address`.
+    pub fn udp_peer_on(&self, host: &str, address: SocketAddr) -> Result<UdpPeer, Stop> {
+        Ok(UdpPeer::bind(&self.core, host, address)?)
+    }
+
+    /// A UDP peer around a socket that `make` creates on the host of that name, with the options it sets.
+    pub fn udp_peer_made_by(
+        &self,
+        host: &str,
+        make: impl FnOnce() -> std::io::Result<UdpSocket>,
+    ) -> Result<UdpPeer, Stop> {
+        let made = self.host(host).enter(make)?;
+        let socket =
+            made.map_err(|error| Breakdown::system("cannot create the bench's own socket", error))?;
+        Ok(UdpPeer::from_socket(&self.core, socket)?)
+    }
+
+    /// Connects to a program from host a.
+    pub fn tcp_connect(&self, address: SocketAddr) -> Expected<TcpPeer> {
+        TcpPeer::connect(&self.core, "a", address, false)
+    }
+
+    /// Connects to a program from the host of that name.
+    pub fn tcp_connect_from(&self, host: &str, address: SocketAddr) -> Expected<TcpPeer> {
+        TcpPeer::connect(&self.core, host, address, false)
+    }
+
+    /// Connects to a program from host a with a receive buffer as small as the system allows.
+    pub fn tcp_connect_small(&self, address: SocketAddr) -> Expected<TcpPeer> {
+        TcpPeer::connect(&self.core, "a", address, true)
+    }
+
+    /// Listens on `address` of host a.
+    pub fn tcp_listen(&self, address: SocketAddr) -> Result<TcpListener, Stop> {
+        Ok(TcpListener::bind(&self.core, "a", address, 16)?)
+    }
+
+    /// Listens on `address` of the host of that name, with that backlog.
+    pub fn tcp_listen_on(&self, host: &str, address: SocketAddr, backlog: i32) -> Result<TcpListener, Stop> {
+        Ok(TcpListener::bind(&self.core, host, address, backlog)?)
+    }
+
+    /// The host of that name: `a`, `b` or `c`.
+    pub fn host(&self, name: &str) -> &Host {
+        self.core.host(name)
+    }
+
+    /// Every TCP and UDP socket of the host of that name.
+    pub fn sockets(&self, host: &str) -> Result<Vec<SocketInfo>, Stop> {
+        Ok(sockets::list(&self.core, host, sockets::Which::All)?)
+    }
+
+    /// The check's random values.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// The recorder, for injections and waits of its own.
+    pub fn recorder(&self) -> &Recorder {
+        &self.core.recorder
+    }
+
+    /// What was recorded so far; a breakdown where nothing is recorded on this machine.
+    pub fn recording(&self) -> Result<std::sync::MutexGuard<'_, Recording>, Stop> {
+        let recording = self.core.recorder.recording();
+        if recording.recorded { Ok(recording) } else { Err(no_recorder().into()) }
+    }
+
+    /// Waits until `fact` gives a value; `expected` says what that is. It is looked at after every recorded event and
+    /// every few milliseconds.
+    pub fn until<T>(&self, expected: &str, fact: impl FnMut() -> Option<T>) -> Expected<T> {
+        self.core.wait_watching(fact).map_err(|late| self.core.late(late, expected))
+    }
+
+    /// As [`until`](Self::until), with another patience than the usual one: for requirements that name a time.
+    pub fn until_within<T>(
+        &self,
+        patience: Duration,
+        expected: &str,
+        fact: impl FnMut() -> Option<T>,
+    ) -> Expected<T> {
+        self.core.wait_watching_within(patience, fact).map_err(|late| self.core.late(late, expected))
+    }
+
+    /// Adds to a finding how each program stands and what it said.
+    pub fn explain(&self, unexplained: Unexplained) -> Unexplained {
+        self.core.notes(unexplained)
+    }
+
+    /// Expects that `holds`, and adds to the finding how each program stands.
+    pub fn ensure(&self, holds: bool, expected: impl Into<String>, observed: impl Into<String>) -> Expected {
+        ensure(holds, expected, observed).map_err(|unexplained| self.core.notes(unexplained))
+    }
+
+    /// Expects that a program refuses these arguments as the conventions say: a usage line on stderr, status 2,
+    /// nothing on stdout, and (where it is recorded) nothing sent, bound or connected.
+    pub fn refuses(&self, program: &str, arguments: &[&str]) -> Result<(), Stop> {
+        let mut process = self.program(program).arguments(arguments).stdin(Stdin::Silent).start()?;
+        let because =
+            "unknown or malformed arguments are refused before anything is done: usage on stderr, status 2";
+        let ended = process.end().because(because)?;
+        ended.expect_status(2).because(because)?;
+        ended.expect_stdout("").because(because)?;
+        let said = !ended.stderr.trim_ascii().is_empty();
+        ensure(said, "a usage line on stderr", "nothing on stderr")
+            .with(|unexplained| ended.explain(unexplained))
+            .because(because)?;
+        let touched = self.core.recorder.recording().touched_network(process.who());
+        ensure(touched.is_none(), "nothing sent", touched.unwrap_or_default())
+            .with(|unexplained| ended.explain(unexplained))
+            .because(because)
+    }
+
+    /// Ends every program and gives what was recorded.
+    pub fn finish(self) -> Recording {
+        for stream in self.core.streams.borrow().iter() {
+            stream.kill();
+        }
+        let gone = || {
+            let streams = self.core.streams.borrow();
+            streams.iter().all(|stream| self.core.recorder.tree_ended(&stream.who)).then_some(())
+        };
+        let _ = self.core.wait_within(Duration::from_secs(5), &[], gone);
+        std::mem::take(&mut *self.core.recorder.recording())
+    }
+}
+
+/// The breakdown of a check that judges what was recorded, on a machine where nothing is.
+fn no_recorder() -> Breakdown {
+    let what = "this check judges recorded system calls, and ptrace is not allowed on this machine";
+    Breakdown::new(what, "run `cargo xtask doctor`: it names the command that mends it")
+}

@@ -27,6 +27,8 @@ pub struct Started {
     pub who: String,
     /// Its pid as the arena sees it.
     pub pid: i32,
+    /// The pid of its init as the arena sees it.
+    pub init_pid: i32,
     /// A pidfd of its init: SIGKILL to it ends the whole tree.
     pub init: OwnedFd,
 }
@@ -83,6 +85,11 @@ impl Recorder {
 
     /// Whether every process of the program's tree has ended.
     pub fn tree_ended(&self, _who: &str) -> bool {
+        todo!()
+    }
+
+    /// Whether every live thread of every program waits for ever, so that nothing happens any more unless the bench acts.
+    pub fn stuck(&self) -> bool {
         todo!()
     }
 

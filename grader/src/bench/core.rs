@@ -1,0 +1,251 @@
+//! What the parts of a bench share: hosts, recorder, the programs' streams, and the one place where the bench waits.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::process::Streams;
+use crate::ask::Launch;
+use crate::check::Setup;
+use crate::host::Host;
+use crate::recorder::Recorder;
+use crate::verdict::Unexplained;
+
+/// How long a program may take to do what is asked of it, not counting what an overloaded machine takes from it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing at all must happen before a bench on which every thread waits for ever is given up.
+const STUCK_PATIENCE: Duration = Duration::from_millis(700);
+/// No machine is so overloaded that a check waits longer than this.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What the parts of a bench share.
+pub struct Core {
+    pub recorder: Recorder,
+    pub hosts: Vec<Host>,
+    pub setup: Setup,
+    pub programs: BTreeMap<String, Launch>,
+    pub streams: RefCell<Vec<Streams>>,
+    /// Names given so far, so that a second copy of a program is called `udp-server#2`.
+    pub named: RefCell<BTreeMap<String, u32>>,
+    /// Program arguments used so far, for the notes of a finding.
+    pub commands: RefCell<Vec<(String, String)>>,
+    /// Whether the check may pass arguments (a plain check may not).
+    pub plain: Cell<bool>,
+    /// Whether what is waited for shows without an event, so that it must be looked for every few milliseconds.
+    pub watching: Cell<bool>,
+}
+
+/// Why a wait ended without what it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// The time was up.
+    Deadline,
+    /// Every thread of every program waits for ever for something that only this bench could do.
+    Stuck,
+    /// Every program has ended.
+    Ended,
+}
+
+impl Core {
+    /// Waits until `done` gives a value, and meanwhile moves the programs' streams. `sockets` are what `done` looks
+    /// at, with the events that may make it succeed.
+    pub fn wait<T>(
+        &self,
+        sockets: &[(BorrowedFd<'_>, PollFlags)],
+        done: impl FnMut() -> Option<T>,
+    ) -> Result<T, Late> {
+        self.wait_within(PATIENCE, sockets, done)
+    }
+
+    /// As [`wait`](Self::wait), with another patience.
+    pub fn wait_within<T>(
+        &self,
+        patience: Duration,
+        sockets: &[(BorrowedFd<'_>, PollFlags)],
+        mut done: impl FnMut() -> Option<T>,
+    ) -> Result<T, Late> {
+        let deadline = Deadline::new(self, patience);
+        let mut quiet_since = Instant::now();
+        let mut seen = self.progress();
+        let mut ended_since = None;
+        loop {
+            self.pump();
+            if let Some(value) = done() {
+                return Ok(value);
+            }
+            if deadline.expired(self) {
+                return Err(Late::Deadline);
+            }
+            let progress = self.progress();
+            if progress != seen {
+                (seen, quiet_since) = (progress, Instant::now());
+            }
+            if self.all_ended() {
+                let since = *ended_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > Duration::from_millis(60) {
+                    return Err(Late::Ended);
+                }
+            } else if quiet_since.elapsed() > STUCK_PATIENCE {
+                // Looked at twice: a thread that wakes between the two looks has shown that it is not stuck.
+                if self.recorder.stuck() && self.progress() == seen && done().is_none() {
+                    return Err(Late::Stuck);
+                }
+                quiet_since = Instant::now();
+            }
+            // Without a recorder there are no events to wait for either.
+            let blind = self.watching.get() || !self.recorder.recording().recorded;
+            let longest = match (blind, ended_since) {
+                (true, _) => 3,
+                (false, Some(_)) => 20,
+                (false, None) => 100,
+            };
+            self.sleep_until_something_happens(
+                sockets,
+                deadline.left(self).min(Duration::from_millis(longest)),
+            );
+        }
+    }
+
+    /// Waits for a fact that must be looked up (in /proc, say): looks after every event and every few milliseconds.
+    pub fn wait_watching<T>(&self, done: impl FnMut() -> Option<T>) -> Result<T, Late> {
+        self.wait_watching_within(PATIENCE, done)
+    }
+
+    /// As [`wait_watching`](Self::wait_watching), with another patience.
+    pub fn wait_watching_within<T>(
+        &self,
+        patience: Duration,
+        done: impl FnMut() -> Option<T>,
+    ) -> Result<T, Late> {
+        self.watching.set(true);
+        let found = self.wait_within(patience, &[], done);
+        self.watching.set(false);
+        found
+    }
+
+    /// Moves what can be moved between the bench and the programs' standard streams.
+    pub fn pump(&self) {
+        for stream in self.streams.borrow_mut().iter_mut() {
+            stream.pump();
+        }
+    }
+
+    /// Whether programs were started and every one of them has ended, with every process it made.
+    pub fn all_ended(&self) -> bool {
+        let streams = self.streams.borrow();
+        !streams.is_empty() && streams.iter().all(|stream| self.recorder.tree_ended(&stream.who))
+    }
+
+    /// A number that changes whenever a program does something that the recorder sees or writes something.
+    fn progress(&self) -> (usize, u64) {
+        let bytes = self.streams.borrow().iter().map(|stream| stream.moved).sum();
+        (self.recorder.recording().events.len(), bytes)
+    }
+
+    fn sleep_until_something_happens(&self, sockets: &[(BorrowedFd<'_>, PollFlags)], longest: Duration) {
+        let streams = self.streams.borrow();
+        let mut set = vec![PollFd::new(self.recorder.changed(), PollFlags::POLLIN)];
+        set.extend(sockets.iter().map(|(socket, flags)| PollFd::new(*socket, *flags)));
+        for stream in streams.iter() {
+            stream.watch(&mut set);
+        }
+        let timeout =
+            PollTimeout::try_from(longest.max(Duration::from_millis(1))).unwrap_or(PollTimeout::MAX);
+        // An error here (EINTR) only means that the loop looks again.
+        let _ = poll(&mut set, timeout);
+        if set[0].any() == Some(true) {
+            let mut count = [0; 8];
+            let _ = nix::unistd::read(self.recorder.changed(), &mut count);
+        }
+    }
+
+    /// What a reader should know beside a finding: how each program stands, and what it said on stderr.
+    pub fn notes(&self, mut unexplained: Unexplained) -> Unexplained {
+        self.pump();
+        for stream in self.streams.borrow().iter() {
+            unexplained = unexplained.note(self.standing(&stream.who));
+            let said = String::from_utf8_lossy(&stream.stderr.bytes);
+            let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+            for line in lines.iter().take(4) {
+                unexplained = unexplained.note(format!("{} said on stderr: {line}", stream.who));
+            }
+            if lines.len() > 4 {
+                unexplained = unexplained.note(format!("({} more lines on stderr)", lines.len() - 4));
+            }
+        }
+        unexplained
+    }
+
+    /// How a program stands: ended and how, or blocked in what.
+    pub fn standing(&self, who: &str) -> String {
+        if let Some(report) = self.recorder.report(who) {
+            return format!("{who} has ended: {}", super::process::describe_status(report.status));
+        }
+        match self.recorder.recording().standing(who) {
+            Some(standing) => format!("{who} {standing}"),
+            None => format!("{who} is running"),
+        }
+    }
+
+    /// The finding of a wait that brought nothing.
+    pub fn late(&self, late: Late, expected: impl Into<String>) -> Unexplained {
+        let observed = match late {
+            Late::Deadline => format!("nothing within {} seconds", PATIENCE.as_secs()),
+            Late::Stuck => "nothing, and nothing can come any more: every process waits".to_string(),
+            Late::Ended => "nothing, and every program has ended".to_string(),
+        };
+        self.notes(Unexplained::new(expected, observed))
+    }
+
+    /// The host of that name.
+    pub fn host(&self, name: &str) -> &Host {
+        self.hosts
+            .iter()
+            .find(|host| host.name == name)
+            .expect("the check asks for a host that its setup has")
+    }
+}
+
+/// A deadline in time that the programs really had: what the scheduler withheld from them or from us is given back.
+pub struct Deadline {
+    start: Instant,
+    patience: Duration,
+    delay: Duration,
+}
+
+impl Deadline {
+    /// So long from now.
+    pub fn new(core: &Core, patience: Duration) -> Self {
+        Self { start: Instant::now(), patience, delay: core.recorder.delay() + own_delay() }
+    }
+
+    /// Whether the time is up.
+    pub fn expired(&self, core: &Core) -> bool {
+        self.start.elapsed() >= self.patience && self.left(core).is_zero()
+    }
+
+    /// How much is left.
+    pub fn left(&self, core: &Core) -> Duration {
+        let elapsed = self.start.elapsed();
+        if elapsed < self.patience {
+            return self.patience - elapsed;
+        }
+        let withheld = (core.recorder.delay() + own_delay()).saturating_sub(self.delay);
+        (self.patience + withheld).min(LONGEST.max(self.patience)).saturating_sub(elapsed)
+    }
+}
+
+/// How long this thread has waited for a processor so far.
+fn own_delay() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    Duration::from_nanos(nanoseconds)
+}
+
+/// A descriptor and the events that may make a wait succeed.
+pub fn readable<F: AsFd>(socket: &F) -> [(BorrowedFd<'_>, PollFlags); 1] {
+    [(socket.as_fd(), PollFlags::POLLIN)]
+}

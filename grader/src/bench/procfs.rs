@@ -1,0 +1,113 @@
+//! What /proc says of the programs' processes.
+
+use std::fmt;
+use std::fs;
+
+/// One process as it is now.
+#[derive(Clone, Debug)]
+pub struct ProcessInfo {
+    /// Its pid as the bench sees it.
+    pub pid: i32,
+    /// Its parent's.
+    pub parent: i32,
+    /// `R`, `S`, `Z`, `T`, `t` and so on; a traced process that sleeps may show `t`.
+    pub state: char,
+    /// Its short name.
+    pub name: String,
+    /// How many threads it has.
+    pub threads: u32,
+    /// Resident memory in bytes.
+    pub resident: u64,
+    /// Processor time so far, in clock ticks.
+    pub ticks: u64,
+}
+
+impl ProcessInfo {
+    /// Whether it has ended and was not waited for yet.
+    pub fn is_zombie(&self) -> bool {
+        self.state == 'Z'
+    }
+}
+
+impl fmt::Display for ProcessInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            'Z' => "a zombie".to_string(),
+            'R' => "running".to_string(),
+            'S' | 't' => "waiting".to_string(),
+            'T' => "stopped".to_string(),
+            other => format!("in state {other}"),
+        };
+        write!(f, "{} {} ({} threads)", self.name, state, self.threads)
+    }
+}
+
+/// The process `pid`, where it exists.
+pub fn info(pid: i32) -> Option<ProcessInfo> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and may itself hold some.
+    let (head, tail) = text.rsplit_once(')')?;
+    let name = head.split_once('(')?.1.to_string();
+    let fields: Vec<&str> = tail.split_whitespace().collect();
+    let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+    Some(ProcessInfo {
+        pid,
+        parent: fields.get(1)?.parse().ok()?,
+        state: fields.first()?.chars().next()?,
+        name,
+        threads: number(17)? as u32,
+        resident: number(21)? * 4096,
+        ticks: number(11)? + number(12)?,
+    })
+}
+
+/// The program `pid` and every other process below its init, zombies included; the program comes first.
+pub fn tree(pid: i32, init: i32) -> Vec<ProcessInfo> {
+    let mut found: Vec<ProcessInfo> = info(pid).into_iter().collect();
+    let mut parents = vec![init];
+    let mut at = 0;
+    // A tree is bounded by the process limit; the bound here only keeps a broken /proc from looping.
+    while at < parents.len() && at < 10_000 {
+        for child in children(parents[at]) {
+            if parents.contains(&child) {
+                continue;
+            }
+            parents.push(child);
+            if child != pid {
+                found.extend(info(child));
+            }
+        }
+        at += 1;
+    }
+    found
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let mut all = Vec::new();
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return all };
+    for task in tasks.flatten() {
+        if let Ok(text) = fs::read_to_string(task.path().join("children")) {
+            all.extend(text.split_whitespace().filter_map(|word| word.parse::<i32>().ok()));
+        }
+    }
+    all
+}
+
+/// The descriptors of a process, with what each refers to.
+pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
+    let mut all = Vec::new();
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return all };
+    for entry in entries.flatten() {
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let target = fs::read_link(entry.path()).map(|path| path.to_string_lossy().into_owned());
+        all.push((number, target.unwrap_or_default()));
+    }
+    all.sort();
+    all
+}
+
+/// The inodes of the sockets and pipes that a process holds.
+pub fn inodes(pid: i32) -> Vec<u64> {
+    let targets = descriptors(pid).into_iter().map(|(_, target)| target);
+    targets.filter_map(|target| target.split_once(":[")?.1.strip_suffix(']')?.parse().ok()).collect()
+}
