@@ -2,12 +2,18 @@
 //! a student could read) and gets an [`Answer`] back on stdout.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bench::Bench;
+use crate::check::Check;
 use crate::recording::Recording;
-use crate::verdict::Verdict;
+use crate::verdict::{Breakdown, Stop, Verdict};
+use crate::{sandbox, suites};
 
 /// How to start one program of the subject.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,4 +67,65 @@ pub struct Answer {
     pub ms: u64,
     /// What was recorded, for failed checks and where it was asked for.
     pub recording: Option<Recording>,
+}
+
+/// The whole life of an arena: reads an [`Ask`] from stdin, answers it, writes the [`Answer`] to stdout. Nothing but the
+/// answer goes there, and no program on the bench ever holds that descriptor.
+pub fn arena() -> std::process::ExitCode {
+    let mut text = String::new();
+    let ask = std::io::stdin().read_to_string(&mut text).map_err(|error| error.to_string());
+    let ask = ask.and_then(|_| serde_json::from_str::<Ask>(&text).map_err(|error| error.to_string()));
+    let answer = match ask {
+        Ok(ask) => answer(&ask),
+        Err(error) => {
+            broke(Breakdown::new(format!("the arena was asked nothing it understands: {error}"), ""))
+        }
+    };
+    let written = serde_json::to_vec(&answer).map_err(std::io::Error::from);
+    match written.and_then(|bytes| std::io::stdout().write_all(&bytes)) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(_) => std::process::ExitCode::FAILURE,
+    }
+}
+
+/// Answers one ask in this process, which becomes an arena and is good for nothing else afterwards.
+fn answer(ask: &Ask) -> Answer {
+    let Some(check) = suites::of(&ask.lab).and_then(|suite| suite.find(&ask.check)) else {
+        return broke(Breakdown::new(format!("there is no check {} in the lab {}", ask.check, ask.lab), ""));
+    };
+    let start = Instant::now();
+    let bench = sandbox::enter_arena(ask.tier, ask.uid)
+        .and_then(|arena| Bench::new(arena, check, ask.programs.clone(), ask.seed, ask.trace));
+    let mut bench = match bench {
+        Ok(bench) => bench,
+        Err(breakdown) => return broke(breakdown),
+    };
+    let verdict = verdict_of(check, &mut bench);
+    let ms = start.elapsed().as_millis() as u64;
+    let recording = bench.finish();
+    let wanted = ask.record || matches!(verdict, Verdict::Fail(_));
+    Answer { verdict, ms, recording: wanted.then_some(recording) }
+}
+
+fn verdict_of(check: &Check, bench: &mut Bench) -> Verdict {
+    if check.setup.recorder {
+        if let Err(Stop::Breakdown(breakdown)) = bench.recording().map(|_| ()) {
+            return Verdict::Broke(breakdown);
+        }
+    }
+    match std::panic::catch_unwind(AssertUnwindSafe(|| (check.run)(bench))) {
+        Ok(Ok(())) => Verdict::Pass,
+        Ok(Err(Stop::Finding(finding))) => Verdict::Fail(finding),
+        Ok(Err(Stop::Breakdown(breakdown))) => Verdict::Broke(breakdown),
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
+            let what = format!("the check {} panicked: {}", check.name, said.unwrap_or_default());
+            Verdict::Broke(Breakdown::new(what, "this is a mistake of the grader: please report it"))
+        }
+    }
+}
+
+fn broke(breakdown: Breakdown) -> Answer {
+    Answer { verdict: Verdict::Broke(breakdown), ms: 0, recording: None }
 }

@@ -12,6 +12,7 @@ use crate::ask::Launch;
 use crate::check::Setup;
 use crate::host::Host;
 use crate::recorder::Recorder;
+use crate::sandbox::Arena;
 use crate::verdict::Unexplained;
 
 /// How long a program may take to do what is asked of it, not counting what an overloaded machine takes from it.
@@ -23,6 +24,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// What the parts of a bench share.
 pub struct Core {
+    pub arena: Arena,
     pub recorder: Recorder,
     pub hosts: Vec<Host>,
     pub setup: Setup,
@@ -182,7 +184,7 @@ impl Core {
     /// How a program stands: ended and how, or blocked in what.
     pub fn standing(&self, who: &str) -> String {
         if let Some(report) = self.recorder.report(who) {
-            return format!("{who} has ended: {}", super::process::describe_status(report.status));
+            return format!("{who} has ended: {}", super::process::describe(&report));
         }
         match self.recorder.recording().standing(who) {
             Some(standing) => format!("{who} {standing}"),

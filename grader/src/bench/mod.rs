@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use bytes::{difference, quote, show};
 pub use core::PATIENCE;
-pub use process::{Ended, Process, Start, Stdin, Stdout, describe_status};
+pub use process::{Ended, Process, Start, Stdin, Stdout, describe, describe_status};
 pub use procfs::ProcessInfo;
 pub use random::Random;
 pub use sockets::{SocketInfo, State};
@@ -42,6 +42,7 @@ use crate::check::Check;
 use crate::host::Host;
 use crate::recorder::{Options, Recorder};
 use crate::recording::Recording;
+use crate::sandbox::Arena;
 use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained, ensure};
 
 /// All that a check may touch.
@@ -60,6 +61,7 @@ impl Bench {
     ) -> Result<Self, Breakdown> {
         let recorder = Recorder::start(Options { trace, skip_idle: check.setup.skip_idle })?;
         let core = core::Core {
+            arena,
             recorder,
             hosts: Host::build(check.setup.network)?,
             setup: check.setup,

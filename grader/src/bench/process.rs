@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
@@ -60,6 +60,7 @@ pub struct Start<'a> {
     limits: Limits,
     environment: Vec<(String, String)>,
     ignored_signals: Vec<i32>,
+    names: Vec<(IpAddr, String)>,
 }
 
 /// A program that was started.
@@ -124,6 +125,7 @@ impl<'a> Start<'a> {
             limits: Limits::default(),
             environment: Vec::new(),
             ignored_signals: Vec::new(),
+            names: Vec::new(),
         }
     }
 
@@ -170,6 +172,12 @@ impl<'a> Start<'a> {
         self
     }
 
+    /// Adds a name to its hosts file; a name may have several addresses.
+    pub fn named(mut self, address: IpAddr, name: &str) -> Self {
+        self.names.push((address, name.to_string()));
+        self
+    }
+
     /// Starts it. It runs from here on; nothing is waited for.
     pub fn start(self) -> Result<Process, Stop> {
         let core = self.core;
@@ -190,6 +198,7 @@ impl<'a> Start<'a> {
         let mut argv: Vec<std::ffi::OsString> = launch.argv.iter().map(Into::into).collect();
         argv.extend(self.arguments.iter().map(Into::into));
         let plan = Plan {
+            arena: core.arena,
             program: launch.executable.clone(),
             argv,
             env: environment,
@@ -198,7 +207,8 @@ impl<'a> Start<'a> {
             limits: self.limits,
             net_raw: core.setup.net_raw,
             ignored_signals: self.ignored_signals.clone(),
-            traced: true,
+            traced_calls: Vec::new(),
+            names: self.names.clone(),
             wait_for_orphans: true,
         };
         let host = core.host(self.host);
@@ -610,7 +620,7 @@ impl Ended {
     /// Expects that it ended by exit with this code.
     pub fn expect_status(&self, code: i32) -> Expected {
         let expected = format!("{} ends with status {code}", self.who);
-        ensure(self.code() == Some(code), expected, describe_status(self.report.status))
+        ensure(self.code() == Some(code), expected, describe(&self.report))
             .map_err(|unexplained| self.explain(unexplained))
     }
 
@@ -645,12 +655,20 @@ impl Ended {
 
     /// Adds how the program was started and what it said to a finding about it.
     pub fn explain(&self, unexplained: Unexplained) -> Unexplained {
-        let status = format!("{} has ended: {}", self.who, describe_status(self.report.status));
+        let status = format!("{} has ended: {}", self.who, describe(&self.report));
         let mut unexplained = unexplained.sent(self.command.clone()).note(status);
         for note in &self.core_notes {
             unexplained = unexplained.note(note.clone());
         }
         unexplained
+    }
+}
+
+/// How a program ended, in words.
+pub fn describe(report: &Report) -> String {
+    match report.bound {
+        Some(bound) => bound.to_string(),
+        None => describe_status(report.status),
     }
 }
 
