@@ -54,6 +54,7 @@ pub struct Bench {
 impl Bench {
     /// A fresh bench for `check`, in an arena that was entered.
     pub fn new(
+        arena: Arena,
         check: &Check,
         programs: BTreeMap<String, Launch>,
         seed: u64,
