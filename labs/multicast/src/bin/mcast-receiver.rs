@@ -1,7 +1,8 @@
 //! Receives the datagrams of a multicast group and prints them.
 //!
-//! `socket`, `SO_REUSEADDR`, `bind`, `IP_ADD_MEMBERSHIP`, `recv` as often as wanted, `IP_DROP_MEMBERSHIP`, `close`.
-//! Binding chooses what this *socket* gets; joining tells the *network* that this host wants the group at all.
+//! `socket`, `SO_REUSEADDR`, `bind`, `IP_ADD_MEMBERSHIP`, `recv` as often as wanted, `IP_DROP_MEMBERSHIP`,
+//! `close`. Binding chooses what this *socket* gets; joining tells the *network* that this host wants the
+//! group at all.
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
@@ -34,8 +35,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// The group's address. Anything else is the user's mistake: an `Err` ends the program with status 2, before it has
-/// made a socket. IPv4 names an interface by one of its addresses, IPv6 by its name; an empty one is not given.
+/// The group's address. Anything else is the user's mistake: an `Err` ends the program with status 2, before
+/// it has made a socket. IPv4 names an interface by one of its addresses, IPv6 by its name; an empty one is
+/// not given.
 fn parse_group(group: &str, interface: &str) -> Result<IpAddr, String> {
     todo!("make an address of {group:?}, refuse what is no group, and look at {interface:?}")
 }

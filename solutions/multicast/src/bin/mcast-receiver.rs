@@ -1,7 +1,8 @@
 //! Receives the datagrams of a multicast group and prints them.
 //!
-//! `socket`, `SO_REUSEADDR`, `bind`, `IP_ADD_MEMBERSHIP`, `recv` as often as wanted, `IP_DROP_MEMBERSHIP`, `close`.
-//! Binding chooses what this *socket* gets; joining tells the *network* that this host wants the group at all.
+//! `socket`, `SO_REUSEADDR`, `bind`, `IP_ADD_MEMBERSHIP`, `recv` as often as wanted, `IP_DROP_MEMBERSHIP`,
+//! `close`. Binding chooses what this *socket* gets; joining tells the *network* that this host wants the
+//! group at all.
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
@@ -45,8 +46,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// The group's address. Anything else is the user's mistake: an `Err` ends the program with status 2, before it has
-/// made a socket. IPv4 names an interface by one of its addresses, IPv6 by its name; an empty one is not given.
+/// The group's address. Anything else is the user's mistake: an `Err` ends the program with status 2, before
+/// it has made a socket. IPv4 names an interface by one of its addresses, IPv6 by its name; an empty one is
+/// not given.
 fn parse_group(group: &str, interface: &str) -> Result<IpAddr, String> {
     // solution: todo!("make an address of {group:?}, refuse what is no group, and look at {interface:?}")
     match group.parse() {
@@ -65,8 +67,9 @@ fn parse_group(group: &str, interface: &str) -> Result<IpAddr, String> {
 /// Joins the group, prints `count` datagrams of it, and leaves. SIGTERM and SIGINT end it early, but orderly.
 fn receive(target: SocketAddr, interface: &str, count: u32) -> Result<(), String> {
     // solution: todo!("join {target} on {interface:?} and receive {count} datagrams")
-    // Blocked signals end nothing: they wait until they are read from this descriptor. A handler could only leave a
-    // note, and the program might miss it just before it waits in recv; a descriptor is waited for like a socket.
+    // Blocked signals end nothing: they wait until they are read from this descriptor. A handler could only
+    // leave a note, and the program might miss it just before it waits in recv; a descriptor is waited for
+    // like a socket.
     let mut ending = SigSet::empty();
     ending.add(Signal::SIGTERM);
     ending.add(Signal::SIGINT);
@@ -80,7 +83,8 @@ fn receive(target: SocketAddr, interface: &str, count: u32) -> Result<(), String
         .map_err(|error| format!("cannot join {target} on the interface {interface:?}: {error}"))?;
     let received = print_datagrams(&socket, &signals, count)
         .map_err(|error| format!("cannot receive from {target} and print: {error}"));
-    // The program leaves, whatever became of the receiving. (The system would do it when the socket is closed.)
+    // The program leaves, whatever became of the receiving. (The system would do it when the socket is
+    // closed.)
     let left = leave(&socket, group, interface)
         .map_err(|error| format!("cannot leave {target} on the interface {interface:?}: {error}"));
     received.and(left)
@@ -93,8 +97,8 @@ fn bind(target: SocketAddr, interface: &str) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(target), Type::DGRAM, Some(Protocol::UDP))?;
     // Before bind: bind is what fails when another receiver on this host has the port already.
     socket.set_reuse_address(true)?;
-    // On Linux a socket gets the datagrams of a group that *any* program of the host joined, on any interface. With
-    // this option off it gets only what it joined itself.
+    // On Linux a socket gets the datagrams of a group that *any* program of the host joined, on any
+    // interface. With this option off it gets only what it joined itself.
     if target.is_ipv4() {
         socket.set_multicast_all_v4(false)?;
     } else {
@@ -107,8 +111,8 @@ fn bind(target: SocketAddr, interface: &str) -> io::Result<Socket> {
         SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), v6.port(), 0, interface_index(interface)?).into(),
     };
     socket.bind(&address.into())?;
-    // When poll says "readable" recv does not wait, unless the system drops the datagram for a wrong checksum after
-    // all. The program must not be stuck in recv when SIGTERM comes.
+    // When poll says "readable" recv does not wait, unless the system drops the datagram for a wrong checksum
+    // after all. The program must not be stuck in recv when SIGTERM comes.
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -169,7 +173,8 @@ fn print_datagrams(socket: &Socket, signals: &SignalFd, count: u32) -> io::Resul
     Ok(())
 }
 
-/// Prints one datagram, at once. `println!` would panic where nobody can take the line, so this says so instead.
+/// Prints one datagram, at once. `println!` would panic where nobody can take the line, so this says so
+/// instead.
 fn print(message: &[u8]) -> io::Result<()> {
     let line = format!("Received: {}\n", String::from_utf8_lossy(message));
     let mut stdout = io::stdout();

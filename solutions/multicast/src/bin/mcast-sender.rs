@@ -1,7 +1,8 @@
 //! Sends a message to a multicast group.
 //!
-//! `socket`, `IP_MULTICAST_IF`, `IP_MULTICAST_TTL`, `sendto`, `close`: the sender neither joins the group nor binds.
-//! It sends one datagram, and it is the network that makes as many copies as there are links with members.
+//! `socket`, `IP_MULTICAST_IF`, `IP_MULTICAST_TTL`, `sendto`, `close`: the sender neither joins the group nor
+//! binds. It sends one datagram, and it is the network that makes as many copies as there are links with
+//! members.
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
@@ -42,8 +43,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// The group's address. Anything else is the user's mistake: an `Err` ends the program with status 2, before it has
-/// made a socket. IPv4 names an interface by one of its addresses, IPv6 by its name; an empty one is not given.
+/// The group's address. Anything else is the user's mistake: an `Err` ends the program with status 2, before
+/// it has made a socket. IPv4 names an interface by one of its addresses, IPv6 by its name; an empty one is
+/// not given.
 fn parse_group(group: &str, interface: &str) -> Result<IpAddr, String> {
     // solution: todo!("make an address of {group:?}, refuse what is no group, and look at {interface:?}")
     match group.parse() {
