@@ -1,14 +1,53 @@
-//! Starts one program in isolation: own user, pid, mount, ipc and uts namespaces inside the arena's, as pid 2 under
-//! our own init, with a minimal read-only root, limits, no capabilities and a system-call filter.
+//! Isolation: runs programs that nobody has read, so that they can neither get out nor shape their own grade.
 //!
-//! The order of calls is the one that works together with the recorder: the student blocks, after its limits and
-//! before its filters, until it is released; denials are visible to the recorder and fail closed.
+//! # Theory of operation
+//!
+//! Four kinds of process, each with less privilege than the one above it:
+//!
+//! ```text
+//! grader     any uid, many threads; never touches a program
+//!  `- arena    the grader's executable again, one per check, asked over a pipe; owns a user and a network namespace
+//!      `- init   pid 1 of namespaces of its own; not dumpable; reaps, and reports on a pipe that no program holds
+//!          `- program   pid 2: no capability, no way to gain one, limits, landlock, filters
+//! ```
+//!
+//! The order of the steps is what makes it work, as root and as an ordinary user, with a recorder inside or without:
+//!
+//! | step | who | does | why there |
+//! |---|---|---|---|
+//! | 1 | arena ([`enter_arena`]) | under root: takes a dedicated uid, turns dumpable again | uid 0 is exempt from process limits |
+//! | 2 | arena | user and network namespace, maps, loopback; then the [hosts](crate::host) | must still have one thread |
+//! | 3 | arena | asks to die with the grader | the change of uid would have wiped it |
+//! | 4 | spawning thread ([`spawn`]) | lists root, arguments, filters; handshake, status and go pipe | nothing may allocate after the clone |
+//! | 5 | spawning thread | clones init into user, pid, mount, ipc and uts namespaces; sends the go byte | |
+//! | 6 | init | asks to die with the spawning thread, awaits the go byte; descriptors; maps; root | the byte closes the race with the arena's death |
+//! | 7 | init | clones the program, *then* turns not dumpable, closes its descriptors, reaps | before, it would have hidden the program from its recorder |
+//! | 8 | program | session, limits, capabilities, no_new_privs, landlock, signals | |
+//! | 9 | program | sends a byte, whose credentials tell the arena its pid; waits | |
+//! | 10 | spawning thread | [`spawn`] comes back; a recorder seizes the program | after step 8: nothing of ours is traced |
+//! | 11 | spawning thread | [`Tree::release`] | |
+//! | 12 | program | filters, exec | |
+//!
+//! Killing init ends every process of its namespace ([`Tree::kill`]). Who traces must go on waiting for *all* tracees
+//! then, because the namespace ends only when its zombies are reaped. All of it hangs on the spawning thread: it must
+//! outlive the tree.
+//!
+//! A program that needs CAP_NET_RAW ([`Plan::net_raw`]) stays in the arena's user namespace, which owns its network, with
+//! that capability alone; it is uid 0 there.
+
+mod arena;
+mod filter;
+mod init;
+mod root;
+mod tree;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use arena::enter_arena;
 
 use crate::ask::Tier;
 use crate::verdict::Breakdown;
@@ -20,11 +59,6 @@ pub struct Arena {
     pub tier: Tier,
     /// The uid and gid of the programs, as this machine (or container) sees them.
     pub uid: u32,
-}
-
-/// Turns this process, which must still have one thread, into an arena. A root process takes `uid` first.
-pub fn enter_arena(_tier: Tier, _uid: u32) -> Result<Arena, Breakdown> {
-    todo!()
 }
 
 /// What to start, and within which bounds.
@@ -105,12 +139,12 @@ pub struct Tree {
 impl Tree {
     /// Lets the program go on to its filters and its exec.
     pub fn release(&self) -> Result<(), Breakdown> {
-        todo!()
+        tree::release(self)
     }
 
     /// How the program ended, or `None` while it has not. Does not block.
     pub fn report(&self) -> Result<Option<Report>, Breakdown> {
-        todo!()
+        tree::report(self)
     }
 
     /// Ends the whole tree. Who calls this reaps init (and, if it traces, all others) afterwards.
@@ -120,8 +154,8 @@ impl Tree {
 }
 
 /// Ends the whole tree below the init of the pidfd `init`.
-pub fn kill(_tier: Tier, _init: impl AsFd) {
-    todo!()
+pub fn kill(_tier: Tier, init: impl AsFd) {
+    tree::signal(init.as_fd(), libc::SIGKILL);
 }
 
 /// A bound of the sandbox that ended a program.
@@ -166,6 +200,6 @@ pub struct Report {
 
 /// Starts the tree in the network namespace of the calling thread. It comes back when the program waits, just before
 /// its filters and its exec, to be released by [`Tree::release`]. Call it on a thread that outlives the tree.
-pub fn spawn(_plan: Plan) -> Result<Tree, Breakdown> {
-    todo!()
+pub fn spawn(plan: Plan) -> Result<Tree, Breakdown> {
+    tree::spawn(plan)
 }

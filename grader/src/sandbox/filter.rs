@@ -1,0 +1,191 @@
+//! The system-call filters of a program: what it may not do, and where its recorder stops it.
+//!
+//! Under a recorder a refusal is `SECCOMP_RET_TRAP` with the errno in its low bits: the kernel has already skipped the
+//! call when the recorder sees it, so a recorder that fails leaves the door shut (the program dies of SIGSYS). Without
+//! one it is a plain errno. The order in which filters are stacked does not matter to TRAP; the refusals come last
+//! because they also refuse seccomp() itself.
+
+use std::collections::BTreeMap;
+
+use libc::{AF_BLUETOOTH, AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, ENOSYS, EPERM, c_long};
+use seccompiler::SeccompCmpOp::{Eq, MaskedEq, Ne};
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+use crate::verdict::Breakdown;
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Calls that are refused whatever their arguments: ways out of the namespaces, into other processes, to kernel
+/// memory that no limit counts, and to kernel code that no student program has business with.
+const REFUSED: &[c_long] = &[
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    libc::SYS_memfd_create,
+    libc::SYS_memfd_secret,
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_fanotify_init,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_quotactl,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_reboot,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_acct,
+    libc::SYS_syslog,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_personality,
+    libc::SYS_vhangup,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
+    libc::SYS_mbind,
+    libc::SYS_set_mempolicy,
+    libc::SYS_seccomp,
+];
+
+/// The namespace flags of clone, in which every bit must be clear. CLONE_NEWTIME shares its bit with the exit signal
+/// and exists for clone3 and unshare alone.
+const NAMESPACES: u64 = (libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP) as u64;
+
+/// The families of sockets that programs of the labs (and their C library) use. Bluetooth passes because the lab
+/// `sockets` asks for it by name; outside the first network namespace the kernel has none.
+const FAMILIES: [i32; 5] = [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_BLUETOOTH];
+
+/// The filters in the order in which they are installed. `traced` are the calls at which a recorder is told; without
+/// any there is no recorder.
+pub fn filters(traced: &[i64]) -> Result<Vec<BpfProgram>, Breakdown> {
+    build(traced).map_err(|error| Breakdown::system("cannot build the system-call filter", error))
+}
+
+fn build(traced: &[i64]) -> Result<Vec<BpfProgram>, BackendError> {
+    let refusal = |rules: Rules, errno: i32| -> Result<BpfProgram, BackendError> {
+        if traced.is_empty() {
+            compile(rules, SeccompAction::Errno(errno as u32))
+        } else {
+            Ok(with_errno(compile(rules, SeccompAction::Trap)?, errno))
+        }
+    };
+    let mut programs = Vec::new();
+    if cfg!(target_arch = "x86_64") {
+        programs.push(x32_is_unknown());
+    }
+    // Every thread that glibc makes tries clone3 first. Its flags lie in memory, where a filter cannot see them, so it
+    // is unknown here, and quietly: as a refusal it would fill the recording.
+    programs.push(compile(calls(&[libc::SYS_clone3]), SeccompAction::Errno(ENOSYS as u32))?);
+    if !traced.is_empty() {
+        programs.push(compile(calls(traced), SeccompAction::Trace(0))?);
+    }
+    let io_uring = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+    programs.push(refusal(calls(&io_uring), ENOSYS)?);
+    programs.push(refusal(refused()?, EPERM)?);
+    Ok(programs)
+}
+
+fn calls(numbers: &[i64]) -> Rules {
+    numbers.iter().map(|number| (*number, Vec::new())).collect()
+}
+
+fn refused() -> Result<Rules, BackendError> {
+    let mut rules = calls(REFUSED);
+    let flags = (0..u64::BITS).map(|bit| 1u64 << bit).filter(|bit| NAMESPACES & bit != 0);
+    let namespaces = flags.map(|flag| rule(&[(0, MaskedEq(flag), flag)])).collect::<Result<_, _>>()?;
+    rules.insert(libc::SYS_clone, namespaces);
+    // Limits of other processes: for the same uid the kernel asks for no capability.
+    rules.insert(libc::SYS_prlimit64, vec![rule(&[(0, Ne, 0)])?]);
+    // seccomp() by its old name.
+    rules.insert(libc::SYS_prctl, vec![rule(&[(0, Eq, libc::PR_SET_SECCOMP as u64)])?]);
+    let other_families = FAMILIES.map(|family| (0, Ne, family as u64));
+    let netlink = (0, Eq, AF_NETLINK as u64);
+    rules.insert(
+        libc::SYS_socket,
+        vec![rule(&other_families)?, rule(&[netlink, (2, Ne, libc::NETLINK_ROUTE as u64)])?],
+    );
+    rules.insert(libc::SYS_socketpair, vec![rule(&other_families)?]);
+    Ok(rules)
+}
+
+/// A rule that holds where every argument's low half compares as said: the kernel too looks at no more of those that
+/// are compared here (but for the flags of clone, whose namespace bits all lie there).
+fn rule(arguments: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, BackendError> {
+    let conditions = arguments
+        .iter()
+        .map(|(index, op, value)| SeccompCondition::new(*index, SeccompCmpArgLen::Dword, op.clone(), *value))
+        .collect::<Result<_, _>>()?;
+    SeccompRule::new(conditions)
+}
+
+fn compile(rules: Rules, matched: SeccompAction) -> Result<BpfProgram, BackendError> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    SeccompFilter::new(rules, SeccompAction::Allow, matched, arch)?.try_into()
+}
+
+/// seccompiler leaves the data bits of TRAP empty; there the errno stands that the recorder puts in place of a result.
+fn with_errno(mut program: BpfProgram, errno: i32) -> BpfProgram {
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    for instruction in &mut program {
+        if instruction.code == RETURN && instruction.k == libc::SECCOMP_RET_TRAP {
+            instruction.k |= errno as u32;
+        }
+    }
+    program
+}
+
+/// Calls by x32 numbers (bit 30 set) pass the same architecture check as those of x86-64 and would pass every list of
+/// numbers: they are unknown here.
+fn x32_is_unknown() -> BpfProgram {
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let jump = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    let ret = (libc::BPF_RET | libc::BPF_K) as u16;
+    let instruction = |code, jt, jf, k| seccompiler::sock_filter { code, jt, jf, k };
+    vec![
+        instruction(load, 0, 0, 0),
+        instruction(jump, 0, 1, 0x4000_0000),
+        instruction(ret, 0, 0, libc::SECCOMP_RET_ERRNO | ENOSYS as u32),
+        instruction(ret, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}

@@ -1,0 +1,256 @@
+//! Starts the tree: steps 4, 5, 10 and 11 of the isolation, on the arena's side of the clone.
+
+use std::ffi::{CString, OsString};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use libc::{c_int, pid_t};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, setsockopt, socketpair,
+    sockopt,
+};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, pipe2, read, write};
+
+use super::init::{FAILURE, Prepared, REPORT, Strings, init};
+use super::root::Root;
+use super::{Limits, Plan, Report, Tree, filter};
+use crate::ask::Tier;
+use crate::verdict::Breakdown;
+
+/// The least descriptor that is prepared for init, above all places to which init moves it.
+const ABOVE_PLACES: RawFd = 16;
+
+/// How long a machine may take to set up a program; it takes a few milliseconds.
+const SET_UP_MS: u16 = 20_000;
+
+const CAP_NET_RAW: u64 = 13;
+
+/// See [`super::spawn`].
+pub fn spawn(plan: Plan) -> Result<Tree, Breakdown> {
+    let arena = plan.arena;
+    let net_raw = plan.net_raw;
+    let failed = |what: &'static str| move |error: Errno| Breakdown::system(what, error);
+    let (handshake, other_end) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(failed("socketpair"))?;
+    // Before the clone: the program's first byte must not come without its credentials.
+    setsockopt(&handshake, sockopt::PassCred, &true).map_err(failed("SO_PASSCRED"))?;
+    // In packets: what failed before an exec and the report that follows are not one.
+    let (status, status_writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_DIRECT).map_err(failed("pipe"))?;
+    fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed("fcntl"))?;
+    let (go, go_writer) = pipe2(OFlag::O_CLOEXEC).map_err(failed("pipe"))?;
+    let prepared = prepare(plan, status_writer, other_end, (go, go_writer))?;
+    let (init_pid, init) = clone(&prepared, namespaces(arena.tier, net_raw))?;
+    write(&prepared.go_writer, b"g").map_err(failed("cannot start the program's init"))?;
+    // Drops our copies of init's descriptors: the other ends close when the program's side does.
+    drop(prepared);
+    let mut tree = Tree { init, init_pid, program_pid: 0, handshake, status, tier: arena.tier };
+    match meet(&tree) {
+        Ok(pid) => tree.program_pid = pid,
+        Err(breakdown) => {
+            tree.kill();
+            let _ = waitpid(Pid::from_raw(init_pid), Some(WaitPidFlag::__WALL));
+            return Err(breakdown);
+        }
+    }
+    Ok(tree)
+}
+
+/// A program with CAP_NET_RAW shares the arena's user namespace, which owns the network namespaces; any other gets one
+/// of its own below it, in which no capability means anything.
+fn namespaces(tier: Tier, net_raw: bool) -> c_int {
+    let nested = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    match tier {
+        Tier::C => 0,
+        _ if net_raw => nested,
+        _ => nested | libc::CLONE_NEWUSER,
+    }
+}
+
+fn prepare(
+    plan: Plan,
+    status: OwnedFd,
+    handshake: OwnedFd,
+    (go, go_writer): (OwnedFd, OwnedFd),
+) -> Result<Prepared, Breakdown> {
+    let root = match plan.arena.tier {
+        Tier::A | Tier::B => Some(Root::list(&plan)?),
+        Tier::C => None,
+    };
+    let strings = |texts: Vec<OsString>| -> Result<Strings, Breakdown> {
+        let held = texts.into_iter().map(c_string).collect::<Result<_, _>>()?;
+        Ok(Strings::new(held))
+    };
+    let assignments = plan.env.into_iter().map(|(name, value)| {
+        let mut assignment = name;
+        assignment.push("=");
+        assignment.push(value);
+        assignment
+    });
+    let executable = match &root {
+        Some(root) => root.executable.clone(),
+        None => c_string(plan.program.clone().into_os_string())?,
+    };
+    let [input, output, errors] = plan.stdio;
+    let user_namespace = plan.arena.tier != Tier::C && !plan.net_raw;
+    let root_in_c = plan.arena.tier == Tier::C && nix::unistd::geteuid().is_root();
+    Ok(Prepared {
+        map: user_namespace.then_some(c"1000 0 1"),
+        root,
+        executable,
+        argv: strings(plan.argv)?,
+        env: strings(assignments.collect())?,
+        stdio: [above_places(input)?, above_places(output)?, above_places(errors)?],
+        status: above_places(status)?,
+        handshake: above_places(handshake)?,
+        go: above_places(go)?,
+        go_writer: above_places(go_writer)?,
+        limits: limits(&plan.limits),
+        capabilities: if plan.net_raw { 1 << CAP_NET_RAW } else { 0 },
+        uid: root_in_c.then_some(plan.arena.uid),
+        ignored_signals: plan.ignored_signals,
+        filters: filter::filters(&plan.traced_calls)?,
+        wait_for_orphans: plan.wait_for_orphans,
+    })
+}
+
+/// The limits in the order in which they are set: that of processes last.
+fn limits(limits: &Limits) -> Vec<(u32, libc::rlimit)> {
+    let both = |value: u64| libc::rlimit { rlim_cur: value, rlim_max: value };
+    let (soft, hard) = limits.descriptors;
+    vec![
+        (libc::RLIMIT_CORE, both(0)),
+        (libc::RLIMIT_AS, both(limits.memory)),
+        (libc::RLIMIT_FSIZE, both(limits.file_size)),
+        // SIGXCPU at the first, which a program may handle, SIGKILL at the second.
+        (libc::RLIMIT_CPU, libc::rlimit { rlim_cur: limits.cpu, rlim_max: limits.cpu + 1 }),
+        (libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: soft, rlim_max: hard }),
+        (libc::RLIMIT_MSGQUEUE, both(0)),
+        (libc::RLIMIT_NPROC, both(limits.processes)),
+    ]
+}
+
+fn c_string(text: OsString) -> Result<CString, Breakdown> {
+    CString::new(text.into_vec())
+        .map_err(|error| Breakdown::new(format!("a path or argument holds a NUL: {error}"), "leave it out"))
+}
+
+fn above_places(descriptor: OwnedFd) -> Result<OwnedFd, Breakdown> {
+    let moved = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(ABOVE_PLACES))
+        .map_err(|error| Breakdown::system("cannot move a descriptor", error))?;
+    // SAFETY: the call made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
+/// Clones init; comes back in the arena with its pid and pidfd.
+fn clone(prepared: &Prepared, namespaces: c_int) -> Result<(pid_t, OwnedFd), Breakdown> {
+    let mut pidfd: c_int = -1;
+    let flags = namespaces | libc::CLONE_PIDFD | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM the child has a copy of this memory and goes on on a copy of this stack; it calls only
+    // `init`, which never returns and needs no lock. clone and not clone3, which containers refuse.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) } as pid_t;
+    match pid {
+        0 => init(prepared),
+        -1 => Err(Breakdown::system("cannot clone the program's init", Errno::last())),
+        // SAFETY: the kernel has just put this descriptor there.
+        _ => Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
+    }
+}
+
+/// Waits for the program's byte and returns its pid, which the kernel has translated to the arena's namespace.
+fn meet(tree: &Tree) -> Result<pid_t, Breakdown> {
+    let mut ends = [PollFd::new(tree.handshake.as_fd(), PollFlags::POLLIN)];
+    let ready = loop {
+        match poll(&mut ends, PollTimeout::from(SET_UP_MS)) {
+            Err(Errno::EINTR) => {}
+            other => break other.map_err(|error| Breakdown::system("poll", error))?,
+        }
+    };
+    if ready == 0 {
+        return Err(Breakdown::new(
+            "the sandbox did not come up",
+            "the machine may be overloaded: grade again",
+        ));
+    }
+    let mut byte = [0u8];
+    let mut buffers = [IoSliceMut::new(&mut byte)];
+    let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+    let received =
+        recvmsg::<()>(tree.handshake.as_raw_fd(), &mut buffers, Some(&mut control), MsgFlags::empty())
+            .map_err(|error| Breakdown::system("cannot meet the program", error))?;
+    let credentials = received.cmsgs().ok().into_iter().flatten().find_map(|message| match message {
+        ControlMessageOwned::ScmCredentials(credentials) => Some(credentials),
+        _ => None,
+    });
+    match credentials {
+        Some(credentials) if received.bytes == 1 => Ok(credentials.pid()),
+        // The other end closed: init or the program failed and said why on the status pipe.
+        _ => Err(tree.report().err().unwrap_or_else(|| {
+            Breakdown::new("the program's init ended before the program began", "grade again")
+        })),
+    }
+}
+
+/// See [`Tree::release`].
+pub fn release(tree: &Tree) -> Result<(), Breakdown> {
+    send(tree.handshake.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL)
+        .map_err(|error| Breakdown::system("cannot release the program", error))?;
+    Ok(())
+}
+
+/// See [`Tree::report`].
+pub fn report(tree: &Tree) -> Result<Option<Report>, Breakdown> {
+    let mut bytes = [0u8; 64];
+    let length = match read(&tree.status, &mut bytes) {
+        Err(Errno::EAGAIN) => return Ok(None),
+        read => read.map_err(|error| Breakdown::system("cannot read the report of init", error))?,
+    };
+    match bytes[..length] {
+        [REPORT, ref numbers @ ..] if numbers.len() == 32 => {
+            let number = |index: usize| {
+                let mut raw = [0u8; 8];
+                raw.copy_from_slice(&numbers[8 * index..8 * index + 8]);
+                i64::from_ne_bytes(raw)
+            };
+            let time = |index: usize| Duration::from_micros(number(index).unsigned_abs());
+            let max_resident = number(3).unsigned_abs() << 10;
+            Ok(Some(Report {
+                status: number(0) as i32,
+                user: time(1),
+                system: time(2),
+                max_resident,
+                bound: None,
+            }))
+        }
+        [FAILURE, a, b, c, d, ref name @ ..] => {
+            let error = io::Error::from_raw_os_error(i32::from_ne_bytes([a, b, c, d]));
+            let what = format!("cannot start the program ({})", String::from_utf8_lossy(name));
+            Err(Breakdown::system(what, error))
+        }
+        // Init is gone without a word: the whole tree was killed from outside.
+        _ => {
+            let none = Duration::ZERO;
+            Ok(Some(Report { status: libc::SIGKILL, user: none, system: none, max_resident: 0, bound: None }))
+        }
+    }
+}
+
+/// Sends a signal to the process behind a pidfd, whatever became of its number. One that has ended needs none.
+pub fn signal(process: BorrowedFd<'_>, signal: c_int) {
+    // SAFETY: no memory is passed.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+}

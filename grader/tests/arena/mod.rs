@@ -1,0 +1,154 @@
+//! Runs trials in arenas: the test program starts itself once for each trial and tier, as it is and, under root, also as
+//! an ordinary user.
+
+#![expect(dead_code, reason = "each test program uses its own part")]
+
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use grader::ask::Tier;
+use grader::sandbox::{self, Arena, Limits, Plan, Report, Tree};
+use grader::verdict::Breakdown;
+use libtest_mimic::{Arguments, Failed};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+/// The uid of arenas that root starts, and of the ordinary user that the trials also run as.
+const DEDICATED: u32 = 61_000;
+const ORDINARY: u32 = 62_000;
+
+/// A function to run in an arena; it panics where it fails.
+pub struct Trial {
+    /// Its name.
+    pub name: &'static str,
+    /// What it tries.
+    pub run: fn(Arena),
+}
+
+/// Runs every trial; call it from `main`.
+pub fn main(trials: &'static [Trial]) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, arena, name, tier] = arguments.as_slice() {
+        if arena == "arena" {
+            let trial = trials.iter().find(|trial| trial.name == *name).expect("a known trial");
+            let tier = if tier == "C" { Tier::C } else { Tier::A };
+            (trial.run)(sandbox::enter_arena(tier, DEDICATED).expect("an arena"));
+            return ExitCode::SUCCESS;
+        }
+    }
+    let mut tests = Vec::new();
+    for trial in trials {
+        tests.push(libtest_mimic::Trial::test(trial.name, || execute(trial.name, None)));
+        if nix::unistd::geteuid().is_root() {
+            let name = format!("{} (ordinary user)", trial.name);
+            tests.push(libtest_mimic::Trial::test(name, || execute(trial.name, Some(ORDINARY))));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+}
+
+fn execute(name: &str, uid: Option<u32>) -> Result<(), Failed> {
+    // The trial's own uid may not reach this file where it lies: it is executed before the uid changes, through a link.
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["arena", name, "A"]).stdin(Stdio::null());
+    if let Some(uid) = uid {
+        use std::os::unix::process::CommandExt;
+        command.uid(uid).gid(uid);
+    }
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!("{}\n{text}", output.status).into())
+}
+
+/// A started program with its output pipes.
+pub struct Started {
+    pub tree: Tree,
+    output: OwnedFd,
+    errors: OwnedFd,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: i32,
+    pub report: Report,
+    pub output: String,
+    pub errors: String,
+}
+
+/// Runs a shell script to its end.
+pub fn shell(arena: Arena, script: &str) -> Ended {
+    run(arena, |_| (), script)
+}
+
+/// The same, with an edited plan.
+pub fn run(arena: Arena, edit: impl FnOnce(&mut Plan), script: &str) -> Ended {
+    start(arena, edit, script).end()
+}
+
+/// Starts a shell script.
+pub fn start(arena: Arena, edit: impl FnOnce(&mut Plan), script: &str) -> Started {
+    start_program(arena, edit, Path::new("/bin/sh"), &["sh", "-c", script])
+}
+
+/// Starts a program and releases it.
+pub fn start_program(arena: Arena, edit: impl FnOnce(&mut Plan), program: &Path, argv: &[&str]) -> Started {
+    let (output, output_writer) = nix::unistd::pipe().unwrap();
+    let (errors, errors_writer) = nix::unistd::pipe().unwrap();
+    let mut plan = Plan {
+        arena,
+        program: program.to_path_buf(),
+        argv: argv.iter().map(Into::into).collect(),
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        readable: Vec::new(),
+        stdio: [std::fs::File::open("/dev/null").unwrap().into(), output_writer, errors_writer],
+        limits: Limits::default(),
+        net_raw: false,
+        ignored_signals: Vec::new(),
+        traced_calls: Vec::new(),
+        names: Vec::new(),
+        wait_for_orphans: false,
+    };
+    edit(&mut plan);
+    let tree = sandbox::spawn(plan).expect("a tree");
+    tree.release().unwrap();
+    Started { tree, output, errors }
+}
+
+impl Started {
+    /// Reads until the output begins with `text`.
+    pub fn wait_for_output(&self, text: &str) {
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        while !seen.ends_with(text.as_bytes()) {
+            assert_eq!(nix::unistd::read(self.output.as_fd(), &mut byte).unwrap(), 1, "no {text:?}");
+            seen.push(byte[0]);
+        }
+    }
+
+    /// Waits for the end of the tree.
+    pub fn end(self) -> Ended {
+        let Self { tree, output, errors } = self;
+        let [output, errors] = [output, errors].map(read_all);
+        waitpid(Pid::from_raw(tree.init_pid), None).unwrap();
+        let report = tree.report().unwrap().unwrap();
+        Ended { status: report.status, report, output, errors }
+    }
+
+    /// Waits for a program that cannot be started.
+    pub fn breakdown(self) -> Breakdown {
+        waitpid(Pid::from_raw(self.tree.init_pid), None).unwrap();
+        self.tree.report().unwrap_err()
+    }
+}
+
+fn read_all(pipe: OwnedFd) -> String {
+    let mut bytes = Vec::new();
+    std::fs::File::from(pipe).read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
