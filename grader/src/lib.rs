@@ -4,10 +4,28 @@
 pub mod ask;
 pub mod bench;
 pub mod check;
+pub mod child;
+pub mod cli;
+pub mod compile;
+pub mod doctor;
+pub mod exit;
+pub mod explain;
+pub mod grade;
+#[cfg(hidden)]
+pub mod hidden;
+#[cfg(not(hidden))]
+#[path = "not_hidden.rs"]
 pub mod hidden;
 pub mod host;
+pub mod house;
+pub mod intake;
+pub mod list;
+pub mod mutant;
 pub mod recorder;
 pub mod recording;
+pub mod report;
 pub mod sandbox;
+pub mod schedule;
+pub mod subject;
 pub mod suites;
 pub mod verdict;

@@ -1,2 +1,69 @@
-//! The front door of Socklab.
-fn main() {}
+//! The front door of Socklab: `cargo xtask grade` and its likes are the grader's own commands; beside them stand those
+//! that keep the project itself.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use grader::cli::{EXIT_CODES, GraderCommand, finish};
+use grader::exit::{Exit, Problem};
+
+mod stubs;
+mod try_subject;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    about = "Grades the labs and keeps the project."
+)]
+#[command(after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Grader(GraderCommand),
+    /// Write the stubs in labs/ anew from the solutions: what stands between `// solution:` and `// :solution` is
+    /// replaced by the line that the first of them gives.
+    Stubs {
+        /// Write nothing; fail where a stub is not what its solution makes.
+        #[arg(long)]
+        check: bool,
+        /// Only this lab.
+        #[arg(long)]
+        lab: Option<String>,
+    },
+    /// Grade a lab's mutants and variants and show what a student would read: all of them, or those named.
+    Try {
+        /// The lab.
+        lab: String,
+        /// Mutants or variants, `solution` or `stub`; all mutants unless given.
+        names: Vec<String>,
+        /// Ask only this check.
+        #[arg(long)]
+        only: Vec<String>,
+        /// Show nothing but one line a subject.
+        #[arg(long)]
+        brief: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = grader::schedule::become_arena_if_asked() {
+        return code;
+    }
+    grader::child::end_all_on_signals();
+    finish(run(Cli::parse().command))
+}
+
+fn run(command: Command) -> Result<Exit, Problem> {
+    match command {
+        Command::Grader(command) => grader::cli::run(command),
+        Command::Stubs { check, lab } => stubs::stubs(check, lab.as_deref()),
+        Command::Try { lab, names, only, brief } => try_subject::try_subjects(&lab, &names, &only, brief),
+    }
+}

@@ -1,0 +1,298 @@
+//! Builds a subject's programs: one direct `rustc` line each, against libraries that were built once and are only read.
+//!
+//! A shared cargo target directory gave most of a class the first student's binary (freshness goes by time stamps), so
+//! no cargo runs here. A program is kept under a hash of everything that went into it: sources, compiler, libraries
+//! and flags. What is not in the hash is not laid out for the compiler either.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::ask::Launch;
+use crate::exit::{Problem, shown};
+use crate::house;
+use crate::intake::Sources;
+use crate::subject::{Origin, Subject, hash_file, hex, root_file};
+use crate::verdict::Breakdown;
+
+mod library;
+mod stage;
+
+pub use library::{Library, prepare_library};
+pub use stage::Stage;
+
+/// How long the compiler may take for one program.
+const COMPILE_LIMIT: Duration = Duration::from_secs(120);
+/// How much of the compiler's words is kept.
+const MESSAGE_LIMIT: usize = 64 << 10;
+/// What every program is compiled with: cargo's dev profile without debug information, overflow checked.
+const FLAGS: [&str; 12] = [
+    "--edition=2024",
+    "-Cembed-bitcode=no",
+    "-Cdebuginfo=0",
+    "-Cdebug-assertions=on",
+    "-Coverflow-checks=on",
+    "-Cstrip=debuginfo",
+    "--cap-lints=allow",
+    "--error-format=human",
+    "--color=never",
+    "--diagnostic-width=110",
+    "-Ccodegen-units=1",
+    "-Copt-level=0",
+];
+
+/// Why a program could not be built.
+#[derive(Clone, Debug)]
+pub enum Unbuilt {
+    /// The program does not compile: the compiler's own words.
+    Finding(String),
+    /// The grader or the machine failed.
+    Broke(Breakdown),
+}
+
+impl From<Breakdown> for Unbuilt {
+    fn from(breakdown: Breakdown) -> Self {
+        Self::Broke(breakdown)
+    }
+}
+
+/// Builds programs; shared by all threads of a run.
+pub struct Compiler {
+    library: Library,
+    builds: PathBuf,
+    stage: Stage,
+}
+
+impl Compiler {
+    /// Finds the compiler, builds the libraries once and makes room for programs.
+    pub fn prepare() -> Result<Self, Problem> {
+        let builds = house::state().join("builds");
+        house::make_open_dir(&house::state())?;
+        house::make_open_dir(&builds)?;
+        Ok(Self { library: prepare_library()?, stage: Stage::new(&builds)?, builds })
+    }
+
+    /// What `rustc` calls itself.
+    pub fn version(&self) -> &str {
+        &self.library.version
+    }
+
+    /// How to start `program` of `subject`, which it must have; builds it where needed.
+    pub fn launch(&self, subject: &Subject, program: &str) -> Result<Launch, Unbuilt> {
+        match &subject.programs[program] {
+            Origin::Sources(sources) => {
+                let root = root_file(sources, program)
+                    .ok_or_else(|| Unbuilt::Finding(format!("there is no src/bin/{program}.rs")))?;
+                let other_roots: Vec<String> = subject
+                    .suite
+                    .programs
+                    .iter()
+                    .filter(|other| **other != program)
+                    .filter_map(|other| root_file(sources, other))
+                    .collect();
+                self.rust(subject.suite.lab, program, &root, sources, &other_roots)
+            }
+            Origin::File(path) => self.file(subject.suite.lab, program, path),
+            Origin::Command(words) => Ok(self.stage.command(words)?),
+        }
+    }
+
+    fn file(&self, lab: &str, program: &str, path: &Path) -> Result<Launch, Unbuilt> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("rs") => {
+                let text = read(path)?;
+                let root = format!("src/bin/{program}.rs");
+                let mut sources = Sources::default();
+                sources.files.insert(root.clone(), text);
+                self.rust(lab, program, &root, &sources, &[])
+            }
+            Some("c") => self.c(program, path),
+            Some("py") => {
+                let words =
+                    ["/usr/bin/python3".to_string(), "-u".to_string(), path.to_string_lossy().into_owned()];
+                Ok(self.stage.command(&words)?)
+            }
+            _ => {
+                let what = format!("{} is neither .rs, .c nor .py", shown(path));
+                Err(Breakdown::new(what, "name a program of one of these kinds").into())
+            }
+        }
+    }
+
+    /// Builds one Rust program. `other_roots` are the roots of the lab's other programs, which usually play no part in
+    /// this one: the program is then found again although another program changed.
+    fn rust(
+        &self,
+        lab: &str,
+        program: &str,
+        root: &str,
+        sources: &Sources,
+        other_roots: &[String],
+    ) -> Result<Launch, Unbuilt> {
+        let own = self.key(lab, program, sources, other_roots);
+        let whole = self.key(lab, program, sources, &[]);
+        for key in [&own, &whole] {
+            let kept = self.builds.join(key).join(program);
+            if kept.is_file() {
+                return Ok(self.stage.binary(program, &kept)?);
+            }
+        }
+        let work = self.work_directory()?;
+        for (path, text) in &sources.files {
+            lay(work.path(), path, text)?;
+        }
+        fs::create_dir_all(work.path().join("out")).map_err(broke)?;
+        let mut externs = Vec::new();
+        if sources.files.contains_key("src/lib.rs") {
+            let name = lab.replace('-', "_");
+            let rlib = format!("out/lib{name}.rlib");
+            self.rustc(work.path(), lab, "src/lib.rs", &name, &["--crate-type=rlib", "-o", &rlib], &[])?;
+            externs.push(format!("--extern={name}={rlib}"));
+        }
+        let binary = format!("out/{program}");
+        let emit = format!("--emit=link={binary},dep-info=out/inputs.d");
+        self.rustc(
+            work.path(),
+            lab,
+            root,
+            &program.replace('-', "_"),
+            &["--crate-type=bin", &emit],
+            &externs,
+        )?;
+        let inputs = fs::read_to_string(work.path().join("out/inputs.d")).map_err(broke)?;
+        let inputs: BTreeSet<&str> = inputs.split([' ', ':', '\n']).collect();
+        let shared = other_roots.iter().any(|other| inputs.contains(other.as_str()));
+        let kept = self.keep(if shared { &whole } else { &own }, program, &work.path().join(binary))?;
+        Ok(self.stage.binary(program, &kept)?)
+    }
+
+    fn key(&self, lab: &str, program: &str, sources: &Sources, without: &[String]) -> String {
+        let mut hash = Sha256::new();
+        for part in ["1", lab, program, &self.library.key, &FLAGS.join(" ")] {
+            hash_file(&mut hash, "", part);
+        }
+        for (path, text) in sources.files.iter().filter(|(path, _)| !without.contains(path)) {
+            hash_file(&mut hash, path, text);
+        }
+        hex(&hash.finalize()[..16])
+    }
+
+    /// A directory that is gone when the build ends. It lies beside the builds, so that the result can be moved.
+    fn work_directory(&self) -> Result<tempfile::TempDir, Breakdown> {
+        tempfile::Builder::new().prefix(".work-").tempdir_in(&self.builds).map_err(|error| {
+            Breakdown::new(
+                format!("cannot make a directory in {}: {error}", shown(&self.builds)),
+                "free some space there, or set CARGO_TARGET_DIR to a directory that you may write",
+            )
+        })
+    }
+
+    fn rustc(
+        &self,
+        directory: &Path,
+        lab: &str,
+        root: &str,
+        crate_name: &str,
+        emit: &[&str],
+        externs: &[String],
+    ) -> Result<(), Unbuilt> {
+        let mut command = Command::new(&self.library.rustc);
+        command.current_dir(directory).arg(root).arg("--crate-name").arg(crate_name).args(emit);
+        command.args(FLAGS).args(&self.library.link_arguments).args(externs);
+        command.env_clear().envs(path_variable());
+        command.env("CARGO_PKG_NAME", lab).env("CARGO_PKG_VERSION", env!("CARGO_PKG_VERSION"));
+        command.env("CARGO_CRATE_NAME", crate_name).env("TMPDIR", directory.join("out"));
+        let output = run_confined(command)?;
+        judge(&output)
+    }
+
+    fn c(&self, program: &str, path: &Path) -> Result<Launch, Unbuilt> {
+        let text = read(path)?;
+        let mut hash = Sha256::new();
+        hash_file(&mut hash, "c", program);
+        hash_file(&mut hash, "", &text);
+        let key = hex(&hash.finalize()[..16]);
+        let kept = self.builds.join(&key).join(program);
+        if kept.is_file() {
+            return Ok(self.stage.binary(program, &kept)?);
+        }
+        let work = self.work_directory()?;
+        lay(work.path(), "program.c", &text)?;
+        let mut command = Command::new("cc");
+        command.current_dir(work.path()).args(["-O1", "-pthread", "-o", "program", "program.c"]);
+        command.env_clear().envs(path_variable()).env("TMPDIR", work.path());
+        judge(&run_confined(command)?)?;
+        let kept = self.keep(&key, program, &work.path().join("program"))?;
+        Ok(self.stage.binary(program, &kept)?)
+    }
+
+    /// Moves a finished program to its place in one step: whoever finds it there finds it whole.
+    fn keep(&self, key: &str, program: &str, built: &Path) -> Result<PathBuf, Breakdown> {
+        let place = self.builds.join(key);
+        let kept = place.join(program);
+        let step = || -> std::io::Result<()> {
+            let open = fs::Permissions::from_mode(0o755);
+            fs::create_dir_all(&place)?;
+            fs::set_permissions(&place, open.clone())?;
+            fs::set_permissions(built, open)?;
+            fs::rename(built, &kept)
+        };
+        step().map_err(broke)?;
+        Ok(kept)
+    }
+}
+
+/// The compiler's own PATH: it needs to find the linker, and nothing else of the reader's environment.
+fn path_variable() -> impl Iterator<Item = (&'static str, String)> {
+    std::env::var("PATH").ok().map(|path| ("PATH", path)).into_iter()
+}
+
+fn broke(error: std::io::Error) -> Breakdown {
+    Breakdown::system("cannot keep what was built", error)
+}
+
+fn read(path: &Path) -> Result<String, Breakdown> {
+    fs::read_to_string(path).map_err(|error| Breakdown::system(format!("cannot read {}", shown(path)), error))
+}
+
+fn lay(directory: &Path, path: &str, text: &str) -> Result<(), Breakdown> {
+    let file = directory.join(path);
+    let step = || {
+        if let Some(above) = file.parent() {
+            fs::create_dir_all(above)?;
+        }
+        fs::write(&file, text)
+    };
+    step().map_err(broke)
+}
+
+/// Runs the compiler on a submission's sources. This is the place where it is confined.
+fn run_confined(mut command: Command) -> Result<Output, Breakdown> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    crate::child::output(command, None, COMPILE_LIMIT, MESSAGE_LIMIT)
+        .map_err(|stopped| stopped.breakdown("the compiler"))
+}
+
+/// Whether the compiler was content; and if not, whose fault that is.
+fn judge(output: &Output) -> Result<(), Unbuilt> {
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    if message.contains("linker `cc` not found") {
+        let next = "install a C linker, on Debian or Ubuntu: sudo apt install gcc libc6-dev";
+        return Err(Breakdown::new("rustc finds no linker `cc`", next).into());
+    }
+    if message.contains("No space left on device") {
+        return Err(Breakdown::new("the disk is full", "free some space, then grade again").into());
+    }
+    match output.status.code() {
+        Some(1) => Err(Unbuilt::Finding(message)),
+        _ => Err(Unbuilt::Finding(format!("{message}\nthe compiler ended early: {}", output.status))),
+    }
+}

@@ -1,0 +1,417 @@
+//! Asks the checks of a subject: builds its programs, then runs each check in an arena process of its own, many at
+//! once, because they mostly wait; a check comes after the one that it builds on.
+//!
+//! All subjects of a process share the same lanes, so that a whole class, or every mutant of every lab, is graded at
+//! the machine's pace and no faster. Checks with tight timing have a lane in which little else runs. A check that broke
+//! down is asked once more in that lane: a breakdown never costs points, and must not be reported for a passing cause.
+
+use std::collections::BTreeMap;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
+
+use crate::ask::{Answer, Ask, Launch, Tier};
+use crate::check::Check;
+use crate::compile::{Compiler, Unbuilt};
+use crate::subject::Subject;
+use crate::verdict::{Breakdown, Verdict};
+
+/// How long an arena may take. Its own deadlines are shorter; this one is for an arena that hangs.
+const ARENA_LIMIT: Duration = Duration::from_secs(120);
+/// How much an arena may answer: recordings are long.
+const ANSWER_LIMIT: usize = 256 << 20;
+/// How many checks run at once on each processor: beyond this they only get in each other's way.
+const CHECKS_PER_CORE: usize = 16;
+/// The first uid that arenas of a root grader take: a range that Linux distributions leave to the dynamic users of
+/// services, and so owns no files.
+const FIRST_UID: u32 = 61_184;
+/// How many uids of that range are used in turn.
+const UIDS: u32 = 4_096;
+
+/// What to ask, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Only these checks, and each on its own: what it builds on is not asked before. All, if empty.
+    pub only: Vec<String>,
+    /// Where random values come from, instead of from the subject.
+    pub seed: Option<u64>,
+    /// How to isolate.
+    pub tier: Tier,
+    /// Whether to bring recordings of checks that pass too.
+    pub record: bool,
+    /// How often to ask each check; the first answer that is no pass counts.
+    pub repeat: u32,
+}
+
+/// What became of a subject.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The programs that could not be built, and the compiler's words.
+    pub unbuilt: BTreeMap<String, String>,
+    /// Every check that was asked, in teaching order.
+    pub asked: Vec<Asked>,
+}
+
+/// What became of a check.
+pub struct Asked {
+    /// The check.
+    pub check: &'static Check,
+    /// The answer.
+    pub answer: Answer,
+    /// How many of the repetitions passed, and how many there were.
+    pub passed: (u32, u32),
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}: {:?}", self.check.name, self.answer.verdict)
+    }
+}
+
+/// Something that a progress display may show.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// So many checks were planned.
+    Planned(usize),
+    /// One check has its verdict.
+    Done {
+        /// Whether it passed.
+        passed: bool,
+    },
+}
+
+/// Sets how many checks run at once; before the first subject is asked.
+pub fn limit_checks(jobs: usize) {
+    let _ = LANES.set(Lanes::new(jobs));
+}
+
+static LANES: OnceLock<Lanes> = OnceLock::new();
+
+fn lanes() -> &'static Lanes {
+    LANES.get_or_init(|| Lanes::new(cores() * CHECKS_PER_CORE))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What may run at once.
+struct Lanes {
+    most: usize,
+    state: Mutex<Running>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Running {
+    compiling: usize,
+    checks: usize,
+    quiet: usize,
+    waiting: usize,
+    turns: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Compile,
+    Checks,
+    Quiet,
+}
+
+impl Lanes {
+    fn new(most: usize) -> Self {
+        Self { most: most.max(1), state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Running> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a place. Ordinary work goes first; quiet checks start when little else runs, and hold it back then.
+    fn enter(&'static self, lane: Lane) -> Place {
+        let cores = cores();
+        let mut state = self.state();
+        if lane != Lane::Quiet {
+            state.waiting += 1;
+        }
+        loop {
+            let most = if state.quiet > 0 { self.most.min(cores) } else { self.most };
+            let free = match lane {
+                Lane::Compile => state.compiling < cores && state.quiet == 0,
+                Lane::Checks => state.checks < most,
+                Lane::Quiet => {
+                    let alone = state.waiting == 0 && state.compiling == 0 && state.checks <= cores;
+                    state.quiet < cores.min(self.most) && (state.quiet > 0 || alone)
+                }
+            };
+            if free {
+                break;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match lane {
+            Lane::Compile => state.compiling += 1,
+            Lane::Checks => state.checks += 1,
+            Lane::Quiet => state.quiet += 1,
+        }
+        if lane != Lane::Quiet {
+            state.waiting -= 1;
+        }
+        state.turns = state.turns.wrapping_add(1);
+        let uid = FIRST_UID + (std::process::id().wrapping_mul(67).wrapping_add(state.turns)) % UIDS;
+        drop(state);
+        self.changed.notify_all();
+        Place { lanes: self, lane, uid }
+    }
+}
+
+/// A place in a lane, given back when it is dropped.
+struct Place {
+    lanes: &'static Lanes,
+    lane: Lane,
+    uid: u32,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.lanes.state();
+        match self.lane {
+            Lane::Compile => state.compiling -= 1,
+            Lane::Checks => state.checks -= 1,
+            Lane::Quiet => state.quiet -= 1,
+        }
+        drop(state);
+        self.lanes.changed.notify_all();
+    }
+}
+
+/// Builds a subject's programs and asks its checks.
+pub fn run(subject: &Subject, plan: &Plan, compiler: &Compiler, tell: &(dyn Fn(Event) + Sync)) -> Outcome {
+    let asked = asked_of(subject, plan);
+    tell(Event::Planned(asked.len()));
+    let needed: Vec<&str> = subject
+        .programs
+        .keys()
+        .map(String::as_str)
+        .filter(|program| asked.iter().any(|check| check.programs.contains(program)))
+        .collect();
+    let built = build(subject, &needed, compiler);
+    let run = Run { subject, plan, built: &built };
+    let mut verdicts = run.ask_all(&asked, tell);
+    let unbuilt = built
+        .into_iter()
+        .filter_map(|(program, result)| match result {
+            Err(Unbuilt::Finding(message)) => Some((program, message)),
+            _ => None,
+        })
+        .collect();
+    let in_order = asked.iter().filter_map(|check| verdicts.remove(check.name)).collect();
+    Outcome { unbuilt, asked: in_order }
+}
+
+/// The checks that a plan asks of a subject, in teaching order.
+pub fn asked_of(subject: &Subject, plan: &Plan) -> Vec<&'static Check> {
+    let wanted = |check: &&Check| plan.only.is_empty() || plan.only.iter().any(|name| name == check.name);
+    subject.suite.all().filter(wanted).filter(|check| subject.concerns(check)).collect()
+}
+
+type Built = BTreeMap<String, Result<Launch, Unbuilt>>;
+
+fn build(subject: &Subject, programs: &[&str], compiler: &Compiler) -> Built {
+    std::thread::scope(|scope| {
+        let building: Vec<_> = programs
+            .iter()
+            .map(|program| {
+                let work = move || {
+                    let _place = lanes().enter(Lane::Compile);
+                    compiler.launch(subject, program)
+                };
+                (program.to_string(), scope.spawn(work))
+            })
+            .collect();
+        let finish = |thread: std::thread::ScopedJoinHandle<'_, Result<Launch, Unbuilt>>| {
+            thread.join().unwrap_or_else(|_| {
+                Err(Breakdown::new("the grader's own build step panicked", "report it with the words above")
+                    .into())
+            })
+        };
+        building.into_iter().map(|(program, thread)| (program, finish(thread))).collect()
+    })
+}
+
+/// One subject being asked.
+struct Run<'a> {
+    subject: &'a Subject,
+    plan: &'a Plan,
+    built: &'a Built,
+}
+
+impl Run<'_> {
+    fn ask_all(
+        &self,
+        asked: &[&'static Check],
+        tell: &(dyn Fn(Event) + Sync),
+    ) -> BTreeMap<&'static str, Asked> {
+        let mut verdicts: BTreeMap<&'static str, Asked> = BTreeMap::new();
+        let mut pending: Vec<&'static Check> = asked.to_vec();
+        std::thread::scope(|scope| {
+            let (done, finished) = mpsc::channel();
+            let mut running = 0;
+            loop {
+                let mut later = Vec::new();
+                let before = pending.len();
+                for check in std::mem::take(&mut pending) {
+                    let blocker = self.blocker(check, asked, &verdicts);
+                    match blocker {
+                        Blocker::Wait => later.push(check),
+                        Blocker::By(name) => {
+                            let answer = Answer { verdict: Verdict::Blocked(name), ms: 0, recording: None };
+                            tell(Event::Done { passed: false });
+                            verdicts.insert(check.name, Asked { check, answer, passed: (0, 0) });
+                        }
+                        Blocker::Broke(breakdown) => {
+                            tell(Event::Done { passed: false });
+                            verdicts.insert(check.name, broken(check, breakdown));
+                        }
+                        Blocker::None => {
+                            running += 1;
+                            let done = done.clone();
+                            scope.spawn(move || {
+                                let asked = self.ask_with_retry(check);
+                                tell(Event::Done { passed: asked.answer.verdict == Verdict::Pass });
+                                let _ = done.send(asked);
+                            });
+                        }
+                    }
+                }
+                pending = later;
+                if running == 0 && pending.len() == before {
+                    break;
+                }
+                if running > 0 {
+                    let Ok(asked) = finished.recv() else { break };
+                    running -= 1;
+                    verdicts.insert(asked.check.name, asked);
+                }
+            }
+        });
+        for check in pending {
+            let what = format!("{} comes after a check that comes after it", check.name);
+            verdicts.insert(check.name, broken(check, Breakdown::new(what, "mend the suite's table")));
+        }
+        verdicts
+    }
+
+    fn blocker(
+        &self,
+        check: &Check,
+        asked: &[&'static Check],
+        verdicts: &BTreeMap<&'static str, Asked>,
+    ) -> Blocker {
+        for program in check.programs {
+            match self.built.get(*program) {
+                Some(Ok(_)) => {}
+                Some(Err(Unbuilt::Finding(_))) => return Blocker::By(format!("{program} does not compile")),
+                Some(Err(Unbuilt::Broke(breakdown))) => return Blocker::Broke(breakdown.clone()),
+                None => return Blocker::By(format!("there is no program {program}")),
+            }
+        }
+        let before = check.after.filter(|before| asked.iter().any(|other| other.name == *before));
+        match before.filter(|_| self.plan.only.is_empty()) {
+            None => Blocker::None,
+            Some(before) => match verdicts.get(before).map(|asked| &asked.answer.verdict) {
+                None => Blocker::Wait,
+                Some(Verdict::Pass) => Blocker::None,
+                Some(_) => Blocker::By(format!("{before} did not pass")),
+            },
+        }
+    }
+
+    fn ask_with_retry(&self, check: &'static Check) -> Asked {
+        let mut passed = 0;
+        for _ in 0..self.plan.repeat {
+            let lane = if check.setup.quiet { Lane::Quiet } else { Lane::Checks };
+            let mut answer = self.ask(check, lane);
+            if matches!(answer, Ok(Answer { verdict: Verdict::Broke(_), .. }) | Err(_)) {
+                answer = self.ask(check, Lane::Quiet);
+            }
+            match answer {
+                Ok(answer) if answer.verdict == Verdict::Pass => {
+                    passed += 1;
+                    if passed == self.plan.repeat {
+                        return Asked { check, answer, passed: (passed, passed) };
+                    }
+                }
+                Ok(answer) => return Asked { check, answer, passed: (passed, passed + 1) },
+                Err(breakdown) => return broken(check, breakdown),
+            }
+        }
+        broken(check, Breakdown::new("asked no time at all", "repeat at least once"))
+    }
+
+    fn ask(&self, check: &'static Check, lane: Lane) -> Result<Answer, Breakdown> {
+        let place = lanes().enter(lane);
+        let programs = check
+            .programs
+            .iter()
+            .filter_map(|program| {
+                Some((program.to_string(), self.built.get(*program)?.as_ref().ok()?.clone()))
+            })
+            .collect();
+        let ask = Ask {
+            lab: self.subject.suite.lab.to_string(),
+            check: check.name.to_string(),
+            programs,
+            seed: self.plan.seed.unwrap_or_else(|| self.subject.seed()),
+            tier: self.plan.tier,
+            trace: true,
+            record: self.plan.record,
+            uid: place.uid,
+        };
+        ask_arena(&ask)
+    }
+}
+
+enum Blocker {
+    None,
+    Wait,
+    By(String),
+    Broke(Breakdown),
+}
+
+fn broken(check: &'static Check, breakdown: Breakdown) -> Asked {
+    let answer = Answer { verdict: Verdict::Broke(breakdown), ms: 0, recording: None };
+    Asked { check, answer, passed: (0, 1) }
+}
+
+/// Starts an arena, asks it and waits for its answer. The calling thread lives as long as the arena, which ends with it.
+fn ask_arena(ask: &Ask) -> Result<Answer, Breakdown> {
+    let spec =
+        serde_json::to_vec(ask).map_err(|error| Breakdown::system("cannot write a check's spec", error))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(ARENA).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("RUST_BACKTRACE", "1");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = crate::child::output(command, Some(&spec), ARENA_LIMIT, ANSWER_LIMIT)
+        .map_err(|stopped| stopped.breakdown(&format!("the arena of {}", ask.check)))?;
+    serde_json::from_slice(&output.stdout).map_err(|_| {
+        let words = String::from_utf8_lossy(&output.stderr);
+        let words = words.trim();
+        let reason = if words.is_empty() { "it said nothing" } else { words };
+        let what =
+            format!("the arena of {} ended without an answer ({}): {reason}", ask.check, output.status);
+        Breakdown::new(what, format!("run `cargo xtask grade ... --only {}` again", ask.check))
+    })
+}
+
+/// The one argument with which this executable becomes an arena.
+pub const ARENA: &str = "arena";
+
+/// Turns this process into an arena where it was started as one. Call it first of all, while there is one thread.
+pub fn become_arena_if_asked() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_none_or(|argument| argument != ARENA) || arguments.next().is_some() {
+        return None;
+    }
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+    Some(crate::ask::arena())
+}
