@@ -15,6 +15,7 @@
 
 mod bytes;
 mod core;
+mod limit;
 mod process;
 mod procfs;
 mod random;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 pub use bytes::{difference, quote, show};
 pub use core::PATIENCE;
+pub use limit::Limited;
 pub use process::{Ended, Process, Start, Stdin, Stdout, describe, describe_status};
 pub use procfs::ProcessInfo;
 pub use random::Random;

@@ -27,6 +27,11 @@ impl ProcessInfo {
     pub fn is_zombie(&self) -> bool {
         self.state == 'Z'
     }
+
+    /// Whether it holds the socket or pipe of that inode.
+    pub fn holds(&self, inode: u64) -> bool {
+        inodes(self.pid).contains(&inode)
+    }
 }
 
 impl fmt::Display for ProcessInfo {

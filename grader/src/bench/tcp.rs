@@ -185,6 +185,30 @@ impl TcpPeer {
         Ok(all)
     }
 
+    /// The next line of text, without its newline; of a line longer than `limit` bytes, the first so many.
+    pub fn line(&self, limit: usize) -> Expected<String> {
+        let mut line = Vec::new();
+        while line.len() < limit {
+            let observed = match self.arrival_of(1) {
+                Ok(Arrival::Bytes(byte)) if byte == b"\n" => break,
+                Ok(Arrival::Bytes(byte)) => {
+                    line.extend(byte);
+                    continue;
+                }
+                Ok(Arrival::End) => "the end of the stream".to_string(),
+                Ok(Arrival::Failed(error)) => plain(&error),
+                Err(late) => {
+                    let unexplained = self.edit(self.core.late(late, "a line, ended by a newline"));
+                    return Err(unexplained.note(format!("before that came {}", show(&line))));
+                }
+            };
+            let observed =
+                if line.is_empty() { observed } else { format!("{}, then {observed}", show(&line)) };
+            return Err(self.finding("a line, ended by a newline", observed));
+        }
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
     /// Expects the next bytes to be exactly these, in however many pieces they come.
     pub fn expect(&self, bytes: &[u8]) -> Expected {
         let observed = self
