@@ -153,9 +153,9 @@ fn run_grade(arguments: GradeArguments) -> Result<Exit, Problem> {
     let plan = Plan {
         only: arguments.only.clone(),
         seed: arguments.seed,
-        tier: doctor::tier()?,
         record: arguments.record.is_some() || arguments.ladder == LadderOf::All,
         repeat: arguments.repeat,
+        ..Plan::new(doctor::tier()?)
     };
     let command = base_command(&arguments);
     let request =

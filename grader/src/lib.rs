@@ -26,6 +26,7 @@ pub mod recording;
 pub mod report;
 pub mod sandbox;
 pub mod schedule;
+pub mod stub;
 pub mod subject;
 pub mod suites;
 pub mod verdict;

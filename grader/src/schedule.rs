@@ -33,6 +33,10 @@ const UIDS: u32 = 4_096;
 pub struct Plan {
     /// Only these checks, and each on its own: what it builds on is not asked before. All, if empty.
     pub only: Vec<String>,
+    /// Only checks that start this program.
+    pub program: Option<String>,
+    /// Only checks that start their programs without any option.
+    pub plain: bool,
     /// Where random values come from, instead of from the subject.
     pub seed: Option<u64>,
     /// How to isolate.
@@ -41,6 +45,19 @@ pub struct Plan {
     pub record: bool,
     /// How often to ask each check; the first answer that is no pass counts.
     pub repeat: u32,
+}
+
+impl Plan {
+    /// Asks everything once.
+    pub fn new(tier: Tier) -> Self {
+        Self { only: Vec::new(), program: None, plain: false, seed: None, tier, record: false, repeat: 1 }
+    }
+
+    fn wants(&self, check: &Check) -> bool {
+        let named = self.only.is_empty() || self.only.iter().any(|name| name == check.name);
+        let starts = self.program.as_deref().is_none_or(|program| check.programs.contains(&program));
+        named && starts && (check.plain || !self.plain)
+    }
 }
 
 /// What became of a subject.
@@ -211,8 +228,7 @@ pub fn run(subject: &Subject, plan: &Plan, compiler: &Compiler, tell: &(dyn Fn(E
 
 /// The checks that a plan asks of a subject, in teaching order.
 pub fn asked_of(subject: &Subject, plan: &Plan) -> Vec<&'static Check> {
-    let wanted = |check: &&Check| plan.only.is_empty() || plan.only.iter().any(|name| name == check.name);
-    subject.suite.all().filter(wanted).filter(|check| subject.concerns(check)).collect()
+    subject.suite.all().filter(|check| plan.wants(check) && subject.concerns(check)).collect()
 }
 
 type Built = BTreeMap<String, Result<Launch, Unbuilt>>;

@@ -43,7 +43,7 @@ pub fn try_subjects(lab: &str, names: &[String], only: &[String], brief: bool) -
         }
     }
     let compiler = Compiler::prepare()?;
-    let plan = Plan { only: only.to_vec(), seed: None, tier: doctor::tier()?, record: false, repeat: 1 };
+    let plan = Plan { only: only.to_vec(), ..Plan::new(doctor::tier()?) };
     let reports: Vec<LabReport> = std::thread::scope(|scope| {
         let threads: Vec<_> = subjects
             .iter()
