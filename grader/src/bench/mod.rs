@@ -16,12 +16,14 @@
 mod bytes;
 mod core;
 mod limit;
+mod multicast;
 mod process;
 mod procfs;
 mod random;
 mod sockets;
 mod tcp;
 mod udp;
+mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -32,12 +34,14 @@ use std::time::Duration;
 pub use bytes::{difference, quote, show};
 pub use core::PATIENCE;
 pub use limit::Limited;
+pub use multicast::Membership;
 pub use process::{Ended, Process, Start, Stdin, Stdout, describe, describe_status};
 pub use procfs::ProcessInfo;
 pub use random::Random;
 pub use sockets::{SocketInfo, State};
 pub use tcp::{TcpListener, TcpPeer};
 pub use udp::UdpPeer;
+pub use wire::{Datagram, Echo, ForgedHost, IpPacket, Wire, checksum};
 
 use crate::ask::Launch;
 use crate::check::Check;

@@ -182,8 +182,8 @@ impl<'a> Start<'a> {
     pub fn start(self) -> Result<Process, Stop> {
         let core = self.core;
         assert!(
-            !core.plain.get() || self.arguments.is_empty(),
-            "a check marked plain starts {} with arguments",
+            !core.plain.get() || !self.arguments.iter().any(|argument| argument.starts_with("--")),
+            "a check marked plain starts {} with options",
             self.program
         );
         let launch = core.programs.get(&self.program).ok_or_else(|| {
