@@ -121,6 +121,8 @@ pub enum Act {
     /// close of a descriptor (also by dup2 over it, close_range); `last` where no other descriptor of any process on
     /// the bench refers to the object, `unread` the bytes that were waiting in it
     Close { object: Object, last: bool, unread: u64 },
+    /// a descriptor above 2 that the process left open when it ended; `last` and `unread` as in `Close`
+    LeftOpen { object: Object, last: bool, unread: u64 },
     /// O_NONBLOCK set or cleared
     NonBlocking { object: Object, on: bool },
     /// select, poll, epoll_wait and their likes; timeout in nanoseconds, `None` for ever
@@ -143,8 +145,9 @@ pub enum Act {
     Exit { code: i32 },
     /// the process was killed by a signal
     Killed { signal: i32 },
-    /// wait4, waitid; `child` where one was reported, `status` the raw wait status
-    Reap { child: Option<String>, status: Option<i32>, nohang: bool },
+    /// wait4, waitid; `child` where one was reported, `status` the raw wait status (where the program asked for it);
+    /// `keeps` where the child stays a zombie (WNOWAIT)
+    Reap { child: Option<String>, status: Option<i32>, nohang: bool, keeps: bool },
     /// sigaction of a signal
     SignalAction { signal: i32, handler: Disposition, restart: bool, no_child_wait: bool },
     /// a signal was delivered

@@ -1,13 +1,36 @@
 //! Starts programs in the sandbox and records what they do, by ptrace on one thread of its own, and forges the few
 //! results that a check injects.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::MutexGuard;
+mod calls;
+pub mod clock;
+mod decode;
+mod descriptors;
+mod idle;
+mod inject;
+mod memory;
+mod ptrace;
+mod registers;
+mod shared;
+mod state;
+pub mod syscalls;
+mod trace;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::recording::Recording;
 use crate::sandbox::{Plan, Report};
 use crate::verdict::Breakdown;
+
+use shared::Shared;
+use state::Start;
+use trace::{Command, Tracer};
 
 /// How to record.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +42,11 @@ pub struct Options {
 }
 
 /// A thread that starts, traces and reaps the programs of one bench.
-pub struct Recorder {}
+pub struct Recorder {
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
 
 /// A program that was started.
 pub struct Started {
@@ -35,6 +62,10 @@ pub struct Started {
 
 /// A system-call result that the bench forges, only where the kernel could give it.
 #[derive(Clone, Debug)]
+#[expect(
+    missing_docs,
+    reason = "`most` bytes; `calls` of each process at most, the program and its children alike"
+)]
 pub enum Injection {
     /// Every send on a stream socket takes at most so many bytes (send(2): may take only part).
     ShortSend { most: u64, calls: u32 },
@@ -58,50 +89,103 @@ pub enum CallKind {
 }
 
 impl Recorder {
-    /// Starts the recorder's thread.
-    pub fn start(_options: Options) -> Result<Self, Breakdown> {
-        todo!()
+    /// Starts the recorder's thread. Call it before any other thread is made: SIGCHLD is blocked in the calling thread,
+    /// so that the recorder's own is the one that hears it.
+    pub fn start(options: Options) -> Result<Self, Breakdown> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGCHLD);
+        mask.thread_block().map_err(|error| Breakdown::system("cannot block SIGCHLD", error))?;
+        let traces = options.trace && ptrace::permitted();
+        let shared = Arc::new(Shared::new(traces, options.skip_idle && traces)?);
+        let (commands, receiver) = channel();
+        let tracer_shared = Arc::clone(&shared);
+        let run = move || {
+            tracer_shared.tracer.store(nix::unistd::gettid().as_raw(), Ordering::Relaxed);
+            if let Ok(tracer) = Tracer::new(tracer_shared, receiver, traces) {
+                tracer.run();
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_string())
+            .spawn(run)
+            .map_err(|error| Breakdown::system("cannot start the recorder's thread", error))?;
+        Ok(Self { shared, commands, thread: Some(thread) })
     }
 
     /// Starts a program in the network namespace `host`, called `who` in the recording, and lets it run.
-    pub fn spawn(&self, _who: &str, _plan: Plan, _host: BorrowedFd<'_>) -> Result<Started, Breakdown> {
-        todo!()
+    pub fn spawn(&self, who: &str, plan: Plan, host: BorrowedFd<'_>) -> Result<Started, Breakdown> {
+        let host = host
+            .try_clone_to_owned()
+            .map_err(|error| Breakdown::system("cannot keep a host's namespace", error))?;
+        let start = Box::new(Start { who: who.to_string(), plan, host });
+        self.ask(|reply| Command::Start(start, reply))
     }
 
-    /// Injects into the calls of `who` and its children from now on. Refused where the precondition does not hold.
-    pub fn inject(&self, _who: &str, _injection: Injection) -> Result<(), Breakdown> {
-        todo!()
+    /// Injects into the calls of `who` and its children from now on; `who` need not have been started yet. An injection
+    /// applies to those calls alone for which its precondition holds: that it did is noted in their events.
+    pub fn inject(&self, who: &str, injection: Injection) -> Result<(), Breakdown> {
+        self.ask(|reply| Command::Inject(who.to_string(), injection, reply))
     }
 
     /// What was recorded so far.
     pub fn recording(&self) -> MutexGuard<'_, Recording> {
-        todo!()
+        self.shared.recording()
     }
 
     /// How the program ended, once it has.
-    pub fn report(&self, _who: &str) -> Option<Report> {
-        todo!()
+    pub fn report(&self, who: &str) -> Option<Report> {
+        self.shared.report(who)
+    }
+
+    /// Why a program could not be started, where that showed only after it was released.
+    pub fn failure(&self, who: &str) -> Option<Breakdown> {
+        self.shared.failure(who)
     }
 
     /// Whether every process of the program's tree has ended.
-    pub fn tree_ended(&self, _who: &str) -> bool {
-        todo!()
+    pub fn tree_ended(&self, who: &str) -> bool {
+        self.shared.has_tree_ended(who)
     }
 
     /// Whether every live thread of every program waits for ever, so that nothing happens any more unless the bench acts.
     pub fn stuck(&self) -> bool {
-        todo!()
+        self.shared.stuck()
+    }
+
+    /// Where time is skipped, it is skipped only while the bench waits: it says so here, before and after. Until it
+    /// has done so for the first time, time is skipped without regard to it.
+    pub fn bench_is_waiting(&self, waits: bool) {
+        self.shared.bench_is_waiting(waits);
     }
 
     /// An eventfd that becomes readable whenever something was recorded or ended (it is never reset by the recorder;
     /// the one reader, the bench's main thread, resets it by reading).
     pub fn changed(&self) -> BorrowedFd<'_> {
-        todo!()
+        self.shared.changed.as_fd()
     }
 
     /// The run-queue delay of all traced threads and of the recorder's own so far: time that an overloaded machine took
     /// from the programs, by which deadlines are extended.
     pub fn delay(&self) -> Duration {
-        todo!()
+        self.shared.delay()
+    }
+
+    fn ask<T>(&self, command: impl FnOnce(Sender<Result<T, Breakdown>>) -> Command) -> Result<T, Breakdown> {
+        let (reply, answer) = channel();
+        let gone = || Breakdown::new("the recorder's thread has ended", "grade again, and report this");
+        self.commands.send(command(reply)).map_err(|_| gone())?;
+        let _ = self.shared.wake.write(1);
+        answer.recv().map_err(|_| gone())?
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::End);
+        let _ = self.shared.wake.write(1);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the recorder's thread was printed already; its programs are dead.
+            let _ = thread.join();
+        }
     }
 }

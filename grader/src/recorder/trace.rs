@@ -1,0 +1,448 @@
+//! The recorder's own thread: starts programs, serves every stop of every thread that they have, and reaps them all.
+//!
+//! Theory of operation. ptrace requests are only valid from the thread that attached, so one thread does everything and
+//! never blocks on anything but its one `poll`: on commands, on SIGCHLD (by signalfd: ptrace stops and deaths raise it)
+//! and on init's reports. After each wake-up it serves stops until there are none left. It never waits for one process
+//! alone: when a pid namespace is torn down, the kernel waits until the tracer has reaped every tracee in it, so a
+//! tracer that waits for init first waits for ever.
+//!
+//! If this thread ends, for whatever reason, the kernel kills every tracee (EXITKILL).
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+
+use crate::recording::{Act, Event, Object, Outcome};
+use crate::sandbox;
+use crate::verdict::Breakdown;
+
+use super::idle::Idle;
+use super::inject::Rules;
+use super::ptrace::{self, Stop};
+use super::shared::Shared;
+use super::state::{Call, KnownObjects, Process, Start, Thread, TracedTree};
+use super::{Injection, Started, descriptors, syscalls};
+
+/// How long the thread waits for the last processes at the end, after it has killed them.
+const END: Duration = Duration::from_secs(3);
+/// A SIGCHLD that another thread took would go unnoticed without this.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// What the bench asks of the recorder's thread.
+pub enum Command {
+    /// Start a program.
+    Start(Box<Start>, Sender<Result<Started, Breakdown>>),
+    /// Inject into calls.
+    Inject(String, Injection, Sender<Result<(), Breakdown>>),
+    /// Kill everything and end.
+    End,
+}
+
+/// The state of the recorder's thread.
+pub struct Tracer {
+    pub(super) shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    traces: bool,
+    signals: SignalFd,
+    pub(super) trees: Vec<TracedTree>,
+    pub(super) processes: HashMap<i32, Process>,
+    pub(super) threads: HashMap<i32, Thread>,
+    /// Threads that stopped before their birth was reported.
+    early: HashSet<i32>,
+    pub(super) known: KnownObjects,
+    pub(super) rules: Rules,
+    /// Whether something was recorded since the bench was last told.
+    news: bool,
+    pub(super) idle: Idle,
+}
+
+impl Tracer {
+    /// A tracer for the calling thread, in which SIGCHLD must be blocked.
+    pub fn new(shared: Arc<Shared>, commands: Receiver<Command>, traces: bool) -> Result<Self, Breakdown> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGCHLD);
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            .map_err(|error| Breakdown::system("cannot make a signalfd", error))?;
+        Ok(Self {
+            shared,
+            commands,
+            traces,
+            signals,
+            trees: Vec::new(),
+            processes: HashMap::new(),
+            threads: HashMap::new(),
+            early: HashSet::new(),
+            known: KnownObjects::default(),
+            rules: Rules::default(),
+            news: false,
+            idle: Idle::default(),
+        })
+    }
+
+    /// Serves until it is told to end.
+    pub fn run(mut self) {
+        let mut end: Option<Instant> = None;
+        loop {
+            while let Ok(command) = self.commands.try_recv() {
+                match command {
+                    Command::Start(start, reply) => {
+                        let _ = reply.send(self.start(*start));
+                    }
+                    Command::Inject(who, injection, reply) => {
+                        let _ = reply.send(self.inject(&who, injection));
+                    }
+                    Command::End => {
+                        self.trees.iter().filter(|tree| !tree.ended).for_each(|tree| tree.tree.kill());
+                        end = Some(Instant::now() + END);
+                    }
+                }
+            }
+            self.serve_stops();
+            self.read_reports();
+            self.tell_bench();
+            if self.shared.clock.skips() {
+                self.look_whether_idle();
+            }
+            if end.is_some_and(|end| self.trees.iter().all(|tree| tree.ended) || Instant::now() > end) {
+                return;
+            }
+            self.wait();
+        }
+    }
+
+    fn wait(&mut self) {
+        let mut set = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.shared.wake.as_fd(), PollFlags::POLLIN),
+        ];
+        let waited_for = self.trees.iter().filter(|tree| !tree.reported);
+        set.extend(waited_for.map(|tree| PollFd::new(tree.tree.status.as_fd(), PollFlags::POLLIN)));
+        // An error (EINTR) only means that the loop looks again.
+        let longest = self.next_look().unwrap_or(LOOK_AGAIN);
+        let timeout = TimeSpec::from_duration(longest);
+        let _ = ppoll(&mut set, Some(timeout), None);
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+        let _ = self.shared.wake.read();
+    }
+
+    fn serve_stops(&mut self) {
+        while let Some((pid, stop)) = ptrace::poll() {
+            self.serve(pid, stop);
+        }
+    }
+
+    fn tell_bench(&mut self) {
+        if std::mem::take(&mut self.news) {
+            let _ = self.shared.changed.write(1);
+        }
+    }
+
+    fn start(&mut self, start: Start) -> Result<Started, Breakdown> {
+        let Start { who, mut plan, host } = start;
+        if self.traces {
+            plan.traced_calls = syscalls::numbers();
+        }
+        let tree = in_namespace(host.as_fd(), || sandbox::spawn(plan))??;
+        let init = tree.init.try_clone().map_err(|error| Breakdown::system("cannot keep a pidfd", error))?;
+        let started = Started { who: who.clone(), pid: tree.program_pid, init_pid: tree.init_pid, init };
+        let (pid, index) = (tree.program_pid, self.trees.len());
+        let mut names = HashMap::new();
+        if self.traces {
+            if let Err(error) = ptrace::seize(pid) {
+                tree.kill();
+                return Err(Breakdown::system(format!("cannot trace {who}"), error));
+            }
+            let inner_pid = descriptors::status_number(pid, "NSpid:").unwrap_or(pid);
+            names.insert(inner_pid, who.clone());
+            self.processes.insert(pid, Process::new(who.clone(), index, pid));
+            self.threads.insert(pid, Thread::new(pid, 0));
+            self.shared.publish(pid, None);
+        }
+        tree.release()?;
+        self.shared.tree_started(&who);
+        self.trees.push(TracedTree { who, tree, names, reported: false, ended: false });
+        Ok(started)
+    }
+
+    fn read_reports(&mut self) {
+        for tree in self.trees.iter_mut().filter(|tree| !tree.reported) {
+            match tree.tree.report() {
+                Ok(None) => {}
+                Ok(Some(report)) => {
+                    self.shared.reported(&tree.who, Ok(report));
+                    tree.reported = true;
+                    self.news = true;
+                }
+                Err(breakdown) => {
+                    self.shared.reported(&tree.who, Err(breakdown));
+                    tree.reported = true;
+                    self.news = true;
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, pid: i32, stop: Stop) {
+        if let Stop::Gone(status) = stop {
+            return self.gone(pid, status);
+        }
+        if !self.threads.contains_key(&pid) {
+            // A child may stop before its birth is reported by its parent; it is let go when that comes.
+            self.early.insert(pid);
+            return;
+        }
+        if let Some(thread) = self.threads.get_mut(&pid) {
+            thread.stopped = matches!(stop, Stop::GroupStop(_));
+        }
+        match stop {
+            Stop::Entry => self.entry(pid),
+            Stop::Leave => self.leave(pid),
+            Stop::Born(child) => self.born(pid, child),
+            Stop::Loaded(former) => self.loaded(pid, former),
+            Stop::Ending(status) => self.ending(pid, status),
+            Stop::GroupStop(_) => {
+                let _ = ptrace::listen(pid);
+            }
+            Stop::Trap => self.go_on(pid, 0),
+            Stop::Signal(signal) => self.signal(pid, signal),
+            Stop::Gone(_) => {}
+        }
+    }
+
+    /// Lets a thread run: to the exit of its call where that matters.
+    pub(super) fn go_on(&self, pid: i32, signal: i32) {
+        let in_call = self.threads.get(&pid).is_some_and(|thread| thread.call.is_some());
+        // ESRCH: it was killed, and its death will be reported.
+        let _ = if in_call { ptrace::resume_to_exit(pid, signal) } else { ptrace::resume(pid, signal) };
+    }
+
+    fn born(&mut self, parent: i32, child: i32) {
+        let leader = descriptors::status_number(child, "Tgid:").unwrap_or(child);
+        let process_of_parent = self.threads[&parent].process;
+        let event = self.threads[&parent].call.as_ref().and_then(|call| call.event);
+        if leader == child {
+            self.process_born(process_of_parent, child, event);
+        } else if let Some(process) = self.processes.get_mut(&leader) {
+            let index = process.threads;
+            process.threads += 1;
+            process.alive += 1;
+            self.threads.insert(child, Thread::new(leader, index));
+            self.edit(event, |event| event.act = Act::Thread { thread: index });
+        }
+        self.shared.publish(child, None);
+        if self.early.remove(&child) {
+            self.go_on(child, 0);
+        }
+        self.go_on(parent, 0);
+    }
+
+    fn process_born(&mut self, parent: i32, child: i32, event: Option<usize>) {
+        let inner_pid = descriptors::status_number(child, "NSpid:").unwrap_or(child);
+        let Some(parent) = self.processes.get_mut(&parent) else { return };
+        parent.children += 1;
+        let who = format!("{}.{}", parent.who, parent.children);
+        let process = parent.forked(who.clone(), child);
+        self.trees[process.tree].names.insert(inner_pid, who.clone());
+        self.processes.insert(child, process);
+        self.threads.insert(child, Thread::new(child, 0));
+        self.edit(event, |event| {
+            if let Act::Fork { child, .. } = &mut event.act {
+                *child = who;
+            }
+        });
+    }
+
+    fn loaded(&mut self, pid: i32, former: i32) {
+        if former != pid {
+            // A thread that did not lead called exec: it takes the leader's pid, and all others are gone.
+            if let Some(thread) = self.threads.remove(&former) {
+                self.never_returned(pid);
+                self.threads.insert(pid, thread);
+            }
+            self.shared.forget(former);
+        }
+        let process = self.threads[&pid].process;
+        if let Some(process) = self.processes.get_mut(&process) {
+            process.loaded();
+        }
+        self.skip_vdso(pid);
+        self.go_on(pid, 0);
+    }
+
+    fn ending(&mut self, pid: i32, _status: i32) {
+        self.shared.keep_delay(pid);
+        let thread = self.threads.get_mut(&pid).expect("only known threads are served");
+        thread.ending = true;
+        let process = thread.process;
+        self.shared.publish_ending(pid);
+        let last = self.processes.get_mut(&process).is_some_and(|process| {
+            process.alive = process.alive.saturating_sub(1);
+            process.alive == 0
+        });
+        if last {
+            self.left_open(pid, process);
+        }
+        self.go_on(pid, 0);
+    }
+
+    /// Records what a process that ends leaves for the kernel to close.
+    fn left_open(&mut self, pid: i32, process: i32) {
+        for (fd, object) in descriptors::all(pid) {
+            if fd > 2 {
+                let (last, unread) = self.about_to_close(process, fd, &object);
+                self.record(pid, "exit", Some(fd), Act::LeftOpen { object, last, unread }, Outcome::Ok(0));
+            }
+        }
+    }
+
+    fn gone(&mut self, pid: i32, status: i32) {
+        self.never_returned(pid);
+        if let Some(process) = self.threads.get(&pid).map(|thread| thread.process) {
+            if process == pid {
+                let act = if libc::WIFSIGNALED(status) {
+                    Act::Killed { signal: libc::WTERMSIG(status) }
+                } else {
+                    Act::Exit { code: libc::WEXITSTATUS(status) }
+                };
+                self.record(pid, "exit", None, act, Outcome::NeverReturned);
+                self.processes.remove(&pid);
+            } else if !self.threads[&pid].ending
+                && let Some(process) = self.processes.get_mut(&process)
+            {
+                process.alive = process.alive.saturating_sub(1);
+            }
+        }
+        self.threads.remove(&pid);
+        self.early.remove(&pid);
+        self.shared.forget(pid);
+        if let Some(tree) = self.trees.iter_mut().find(|tree| tree.tree.init_pid == pid) {
+            tree.ended = true;
+            // Init's last words may have come between the last look and its end.
+            let who = tree.who.clone();
+            self.read_reports();
+            self.shared.tree_ended(&who);
+            self.news = true;
+        }
+    }
+
+    /// The call in which a thread was, or that it would have restarted, will never return.
+    fn never_returned(&mut self, pid: i32) {
+        let Some(thread) = self.threads.get_mut(&pid) else { return };
+        let calls = [thread.call.take(), thread.interrupted.take()];
+        let now = self.shared.clock.now();
+        for call in calls.into_iter().flatten() {
+            self.edit(call.event, |event| {
+                event.outcome = Outcome::NeverReturned;
+                event.exit = now;
+            });
+        }
+    }
+
+    /// Adds an event of a thread, pending where the outcome says so; returns its place.
+    pub(super) fn record(
+        &mut self,
+        pid: i32,
+        call: &str,
+        fd: Option<i32>,
+        act: Act,
+        outcome: Outcome,
+    ) -> Option<usize> {
+        let thread = self.threads.get(&pid)?;
+        let who = self.processes.get(&thread.process)?.who.clone();
+        let now = self.shared.clock.now();
+        let mut recording = self.shared.recording();
+        let place = recording.events.len();
+        recording.events.push(Event {
+            seq: place as u64,
+            enter: now,
+            exit: now,
+            who,
+            thread: thread.index,
+            call: call.to_string(),
+            fd,
+            act,
+            outcome,
+            injected: None,
+            restarts: 0,
+        });
+        drop(recording);
+        self.news = true;
+        Some(place)
+    }
+
+    /// Changes an event that was recorded before (unless the bench has taken the recording away).
+    pub(super) fn edit(&mut self, place: Option<usize>, edit: impl FnOnce(&mut Event)) {
+        let Some(place) = place else { return };
+        if let Some(event) = self.shared.recording().events.get_mut(place) {
+            edit(event);
+        }
+        self.news = true;
+    }
+
+    /// Whether a descriptor that is about to be closed is the last one of its object on the bench, and what waits unread.
+    pub(super) fn about_to_close(&self, process: i32, fd: i32, object: &Object) -> (bool, u64) {
+        if !matches!(object, Object::Socket(_)) {
+            return (false, 0);
+        }
+        let unread = descriptors::copy(process, fd).map_or(0, |socket| descriptors::unread(&socket));
+        (self.is_last(process, fd, object), unread)
+    }
+
+    fn is_last(&self, process: i32, fd: i32, object: &Object) -> bool {
+        let Some(own) = self.processes.get(&process) else { return true };
+        if self.known.duplicated.contains(object)
+            && descriptors::all(process).iter().any(|(other, same)| *other != fd && same == object)
+        {
+            return false;
+        }
+        let others = self.processes.values().filter(|other| other.tree == own.tree && other.pid != process);
+        !others.into_iter().any(|other| descriptors::all(other.pid).iter().any(|(_, same)| same == object))
+    }
+
+    fn inject(&mut self, who: &str, injection: Injection) -> Result<(), Breakdown> {
+        if !self.traces {
+            return Err(Breakdown::new(
+                "injections need the recorder, and ptrace is not permitted here",
+                "run the grader where ptrace is permitted (`cargo xtask doctor` says what is missing)",
+            ));
+        }
+        self.rules.add(who, injection)
+    }
+}
+
+/// Runs `work` with this thread in another network namespace.
+fn in_namespace<T>(host: std::os::fd::BorrowedFd<'_>, work: impl FnOnce() -> T) -> Result<T, Breakdown> {
+    let failed = |error| Breakdown::system("cannot enter a host's network namespace", error);
+    let own = File::open("/proc/thread-self/ns/net")
+        .map_err(|error| Breakdown::system("cannot open the network namespace", error))?;
+    if same_file(host.as_raw_fd(), own.as_raw_fd()) {
+        return Ok(work());
+    }
+    setns(host, CloneFlags::CLONE_NEWNET).map_err(failed)?;
+    let result = work();
+    setns(own.as_fd(), CloneFlags::CLONE_NEWNET).map_err(failed)?;
+    Ok(result)
+}
+
+fn same_file(a: i32, b: i32) -> bool {
+    // SAFETY: both numbers are descriptors that their owners keep open during this call.
+    let (a, b) = unsafe { (std::os::fd::BorrowedFd::borrow_raw(a), std::os::fd::BorrowedFd::borrow_raw(b)) };
+    match (nix::sys::stat::fstat(a), nix::sys::stat::fstat(b)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => false,
+    }
+}
+
+/// Whether a call still is where it was.
+pub fn same_call(call: &Call, entry: &ptrace::Entry) -> bool {
+    call.entry.number == entry.number && call.entry.arguments == entry.arguments
+}
