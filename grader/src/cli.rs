@@ -139,7 +139,10 @@ pub fn finish(result: Result<Exit, Problem>) -> ExitCode {
 pub fn run(command: GraderCommand) -> Result<Exit, Problem> {
     match command {
         GraderCommand::Grade(arguments) => run_grade(arguments),
-        GraderCommand::Doctor => print(&doctor::report()?).map(|()| doctor::exit()),
+        GraderCommand::Doctor => {
+            let (text, exit) = doctor::report();
+            print(&text).map(|()| exit)
+        }
         GraderCommand::List { lab } => print(&list::list(lab.as_deref())?).map(|()| Exit::Passed),
         GraderCommand::Explain { check } => print(&explain::explain(&check)?).map(|()| Exit::Passed),
     }
@@ -147,9 +150,6 @@ pub fn run(command: GraderCommand) -> Result<Exit, Problem> {
 
 fn run_grade(arguments: GradeArguments) -> Result<Exit, Problem> {
     let output = arguments.output.as_deref().map(open_output).transpose()?;
-    if let Some(jobs) = arguments.jobs {
-        crate::schedule::limit_checks(usize::from(jobs));
-    }
     let plan = Plan {
         only: arguments.only.clone(),
         seed: arguments.seed,
@@ -157,6 +157,9 @@ fn run_grade(arguments: GradeArguments) -> Result<Exit, Problem> {
         repeat: arguments.repeat,
         ..Plan::new(doctor::tier()?)
     };
+    if let Some(jobs) = arguments.jobs {
+        crate::schedule::limit_checks(usize::from(jobs));
+    }
     let command = base_command(&arguments);
     let request =
         Request { path: arguments.path, lab: arguments.lab, with: arguments.with, record: arguments.record };

@@ -1,48 +1,132 @@
 //! `doctor`: what this machine can do for grading, what it lacks, and the command that mends it.
 
 use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
 
 use crate::ask::Tier;
 use crate::exit::{Exit, Problem};
+use crate::house;
+use crate::probe::{Probe, probe};
+
+const LINKER: &str = "on Debian or Ubuntu: sudo apt install gcc libc6-dev";
+const NAMESPACES: &str = "Debian: sudo sysctl kernel.unprivileged_userns_clone=1; Ubuntu 23.10 and later: sudo sysctl \
+kernel.apparmor_restrict_unprivileged_userns=0; Docker: --security-opt seccomp=unconfined --security-opt \
+apparmor=unconfined --security-opt systempaths=unconfined";
+const PROC: &str = "Docker: --security-opt systempaths=unconfined";
+const PTRACE: &str =
+    "sudo sysctl kernel.yama.ptrace_scope=1; Docker: --cap-add SYS_PTRACE, or a kernel of 4.8 or later";
 
 /// How strongly programs can be isolated on this machine.
 pub fn tier() -> Result<Tier, Problem> {
-    Ok(Tier::A)
+    let probe = probe().map_err(|what| Problem::machine(what, "run `cargo xtask doctor`"))?;
+    if probe.tier == Tier::C {
+        // Without networks of their own two checks could meet on one port.
+        crate::schedule::limit_checks(1);
+    }
+    Ok(probe.tier)
 }
 
-/// What `doctor` prints.
-pub fn report() -> Result<String, Problem> {
+/// What `doctor` prints, and the code that it ends with.
+pub fn report() -> (String, Exit) {
+    let findings = findings();
     let mut out = String::new();
-    for finding in findings() {
-        let word = if finding.fine { "ok  " } else { "LACK" };
-        let _ = writeln!(out, "{word}  {}", finding.what);
-        if !finding.fine {
-            let _ = writeln!(out, "      next: {}", finding.next);
+    for Found { mark, what, next } in &findings {
+        let word = match mark {
+            Mark::Fine => "ok   ",
+            Mark::Less => "less ",
+            Mark::Lacks => "LACKS",
+        };
+        let _ = writeln!(out, "{word} {what}");
+        if *mark != Mark::Fine {
+            let _ = writeln!(out, "      next: {next}");
         }
     }
-    Ok(out)
+    let lacks = findings.iter().any(|found| found.mark == Mark::Lacks);
+    (out, if lacks { Exit::Machine } else { Exit::Passed })
 }
 
-/// The code that `doctor` ends with.
-pub fn exit() -> Exit {
-    if findings().iter().all(|finding| finding.fine) { Exit::Passed } else { Exit::Machine }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Fine,
+    /// Grading works, with less.
+    Less,
+    Lacks,
 }
 
 struct Found {
-    fine: bool,
+    mark: Mark,
     what: String,
     next: &'static str,
 }
 
+impl Found {
+    fn fine(what: impl Into<String>) -> Self {
+        Self { mark: Mark::Fine, what: what.into(), next: "" }
+    }
+
+    fn less(what: impl Into<String>, next: &'static str) -> Self {
+        Self { mark: Mark::Less, what: what.into(), next }
+    }
+
+    fn lacks(what: impl Into<String>, next: &'static str) -> Self {
+        Self { mark: Mark::Lacks, what: what.into(), next }
+    }
+}
+
 fn findings() -> Vec<Found> {
-    let has = |name: &str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
-    };
-    let linker = has("cc");
-    vec![Found {
-        fine: linker,
-        what: if linker { "a C linker, cc".to_string() } else { "no C linker: no cc in PATH".to_string() },
-        next: "on Debian or Ubuntu: sudo apt install gcc libc6-dev",
-    }]
+    let mut findings = Vec::new();
+    findings.push(match Command::new("rustc").arg("--version").current_dir(house::root()).output() {
+        Ok(output) if output.status.success() => Found::fine(String::from_utf8_lossy(&output.stdout).trim()),
+        _ => Found::lacks("no rustc in PATH", "install Rust: https://rustup.rs"),
+    });
+    findings.push(if in_path("cc") {
+        Found::fine("a C linker: cc")
+    } else {
+        Found::lacks("no C linker: no cc in PATH", LINKER)
+    });
+    match probe() {
+        Ok(probe) => findings.extend(of_probe(&probe)),
+        Err(what) => findings.push(Found::lacks(what, "run it again; if it stays so, report it")),
+    }
+    findings.push(if Path::new("/usr/bin/python3").is_file() {
+        Found::fine("Python 3: /usr/bin/python3")
+    } else {
+        let what = "no /usr/bin/python3: the project's own tests leave out the Python programs";
+        Found::less(what, "on Debian or Ubuntu: sudo apt install python3")
+    });
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    findings.push(Found::fine(format!("{cores} processors")));
+    findings
+}
+
+fn of_probe(probe: &Probe) -> Vec<Found> {
+    let mut findings = vec![match (&probe.no_namespaces, &probe.no_proc) {
+        (Some(reason), _) => Found::less(
+            format!(
+                "isolation tier C: no user namespaces ({reason}). Programs run under another uid with a filter and \
+limits; checks run one after another, and those that need simulated hosts cannot be asked"
+            ),
+            NAMESPACES,
+        ),
+        (None, Some(reason)) => Found::less(
+            format!("isolation tier B: /proc cannot be mounted ({reason}); programs see none"),
+            PROC,
+        ),
+        (None, None) => Found::fine("isolation tier A: every check in namespaces of its own"),
+    }];
+    findings.push(match &probe.no_ptrace {
+        None => Found::fine("system calls can be recorded"),
+        Some(reason) => Found::less(
+            format!("system calls cannot be recorded ({reason}): checks that judge them cannot be asked"),
+            PTRACE,
+        ),
+    });
+    findings
+}
+
+/// Whether an executable of that name is in PATH.
+pub fn in_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
 }

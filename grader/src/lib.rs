@@ -21,6 +21,7 @@ pub mod house;
 pub mod intake;
 pub mod list;
 pub mod mutant;
+pub mod probe;
 pub mod recorder;
 pub mod recording;
 pub mod report;

@@ -24,7 +24,7 @@ const ANSWER_LIMIT: usize = 256 << 20;
 const CHECKS_PER_CORE: usize = 16;
 /// The first uid that arenas of a root grader take: a range that Linux distributions leave to the dynamic users of
 /// services, and so owns no files.
-const FIRST_UID: u32 = 61_184;
+pub const FIRST_UID: u32 = 61_184;
 /// How many uids of that range are used in turn.
 const UIDS: u32 = 4_096;
 
@@ -422,8 +422,11 @@ fn ask_arena(ask: &Ask) -> Result<Answer, Breakdown> {
 /// The one argument with which this executable becomes an arena.
 pub const ARENA: &str = "arena";
 
-/// Turns this process into an arena where it was started as one. Call it first of all, while there is one thread.
+/// Turns this process into an arena (or a probe of this machine) where it was started as one. Call it first of all, while there is one thread.
 pub fn become_arena_if_asked() -> Option<ExitCode> {
+    if let Some(code) = crate::probe::become_probe_if_asked() {
+        return Some(code);
+    }
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_none_or(|argument| argument != ARENA) || arguments.next().is_some() {
         return None;

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -30,6 +30,10 @@ pub use stage::Stage;
 const COMPILE_LIMIT: Duration = Duration::from_secs(120);
 /// How much of the compiler's words is kept.
 const MESSAGE_LIMIT: usize = 64 << 10;
+/// How many programs are kept before those that were not used for a while are removed.
+const KEPT_BUILDS: usize = 2_000;
+/// How long a program is kept at least after it was last used.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 /// What every program is compiled with: cargo's dev profile without debug information, overflow checked.
 const FLAGS: [&str; 12] = [
     "--edition=2024",
@@ -71,9 +75,14 @@ pub struct Compiler {
 impl Compiler {
     /// Finds the compiler, builds the libraries once and makes room for programs.
     pub fn prepare() -> Result<Self, Problem> {
-        let builds = house::state().join("builds");
         house::make_open_dir(&house::state())?;
+        Self::keeping_in(house::state().join("builds"))
+    }
+
+    /// The same, with programs kept in `builds`.
+    pub fn keeping_in(builds: PathBuf) -> Result<Self, Problem> {
         house::make_open_dir(&builds)?;
+        prune(&builds);
         Ok(Self { library: prepare_library()?, stage: Stage::new(&builds)?, builds })
     }
 
@@ -138,7 +147,7 @@ impl Compiler {
         let whole = self.key(lab, program, sources, &[]);
         for key in [&own, &whole] {
             let kept = self.builds.join(key).join(program);
-            if kept.is_file() {
+            if found(&kept) {
                 return Ok(self.stage.binary(program, &kept)?);
             }
         }
@@ -218,7 +227,7 @@ impl Compiler {
         hash_file(&mut hash, "", &text);
         let key = hex(&hash.finalize()[..16]);
         let kept = self.builds.join(&key).join(program);
-        if kept.is_file() {
+        if found(&kept) {
             return Ok(self.stage.binary(program, &kept)?);
         }
         let work = self.work_directory()?;
@@ -244,6 +253,29 @@ impl Compiler {
         };
         step().map_err(broke)?;
         Ok(kept)
+    }
+}
+
+/// Whether a program was built before; it counts as used now.
+fn found(kept: &Path) -> bool {
+    let used = || fs::File::open(kept.parent().unwrap_or(kept))?.set_modified(SystemTime::now());
+    // Someone else's cache may be read-only: the program is good all the same.
+    kept.is_file() && used().map_or(true, |()| true)
+}
+
+/// Removes programs that were not used for a day, where many are kept.
+fn prune(builds: &Path) {
+    let Ok(entries) = fs::read_dir(builds) else { return };
+    let entries: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    if entries.len() <= KEPT_BUILDS {
+        return;
+    }
+    for entry in entries {
+        let used = fs::metadata(&entry).and_then(|found| found.modified());
+        let age = used.ok().and_then(|used| used.elapsed().ok()).unwrap_or_default();
+        if age > KEPT_FOR {
+            let _ = fs::remove_dir_all(entry);
+        }
     }
 }
 
