@@ -10,6 +10,7 @@ pub mod compile;
 pub mod doctor;
 pub mod exit;
 pub mod explain;
+pub mod family;
 pub mod grade;
 #[cfg(hidden)]
 pub mod hidden;
