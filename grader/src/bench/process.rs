@@ -556,6 +556,14 @@ impl Process {
         }
     }
 
+    /// Sends a signal to one of its processes.
+    pub fn signal_to(&self, process: &ProcessInfo, signal: Signal) -> Result<(), Breakdown> {
+        match kill(Pid::from_raw(process.pid), signal) {
+            Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+            Err(error) => Err(Breakdown::system(format!("cannot send {signal} to {}", process.name), error)),
+        }
+    }
+
     /// Ends it and everything that it started, at once.
     pub fn kill(&self) {
         kill_tree(&self.started.init);
@@ -586,6 +594,11 @@ impl Process {
     /// Its open descriptors, with what each refers to, as in /proc/PID/fd.
     pub fn descriptors(&self) -> Vec<(i32, String)> {
         procfs::descriptors(self.started.pid)
+    }
+
+    /// The open descriptors of one of its processes.
+    pub fn descriptors_of(&self, process: &ProcessInfo) -> Vec<(i32, String)> {
+        procfs::descriptors(process.pid)
     }
 
     /// Injects into its system calls from now on.

@@ -1,6 +1,564 @@
 //! Robust and bonus checks of the lab `fork`.
 
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::bench::{Bench, Ended, Process, ProcessInfo, Stdout};
+use crate::check;
 use crate::check::Check;
+use crate::family::{Family, status_pairs};
+use crate::recording::{Act, Outcome};
+use crate::suites::fork::{only_child, paced, since, ticks};
+use crate::verdict::{Because, Breakdown, Stop, Unexplained, ensure};
 
 /// The rubric, in teaching order.
-pub const CHECKS: &[Check] = &[];
+pub const CHECKS: &[Check] = &[
+    check!(
+        malformed_options_are_refused,
+        "fork.0",
+        Robust,
+        3,
+        ["fork-nowait", "fork-wait", "fork-zombie", "fork-reap", "fork-many"],
+        "Are malformed options refused before anything is done?"
+    )
+    .handout("What each program must do"),
+    check!(
+        full_disk_is_an_error,
+        "fork.0",
+        Robust,
+        3,
+        ["fork-nowait", "fork-wait", "fork-zombie", "fork-reap", "fork-many"],
+        "Does a program whose output cannot be written end with status 1?"
+    )
+    .handout("The calls")
+    .skip_idle(),
+    check!(
+        lines_are_out_at_once,
+        "fork.0",
+        Robust,
+        3,
+        ["fork-nowait", "fork-wait", "fork-zombie", "fork-reap"],
+        "Is every line out when it happens, also when stdout is a file?"
+    )
+    .handout("One call that returns twice")
+    .skip_idle(),
+    check!(
+        exit_code_is_in_the_second_byte,
+        "fork.6",
+        Robust,
+        4,
+        ["fork-wait"],
+        "Is STATUS the raw wait status: 768 for exit code 3?"
+    )
+    .after("parent_waits_and_reports")
+    .handout("Waiting: wait and the status")
+    .skip_idle(),
+    check!(
+        killed_child_shows_its_signal,
+        "fork.6",
+        Robust,
+        4,
+        ["fork-wait"],
+        "Is STATUS the signal's number when a signal killed the child?"
+    )
+    .after("parent_waits_and_reports")
+    .handout("Waiting: wait and the status")
+    .recorder(),
+    check!(
+        stopped_child_has_not_ended,
+        "fork.6",
+        Robust,
+        4,
+        ["fork-wait"],
+        "Does the parent go on waiting when its child is only stopped?"
+    )
+    .after("parent_waits_and_reports")
+    .handout("Waiting: wait and the status")
+    .recorder(),
+    check!(
+        every_line_appears_once,
+        "fork.7",
+        Robust,
+        4,
+        ["fork-nowait", "fork-wait", "fork-zombie", "fork-reap"],
+        "Does every line appear exactly once when stdout is a file?"
+    )
+    .handout("One call that returns twice")
+    .skip_idle(),
+    check!(
+        refused_fork_is_reported,
+        "fork.8",
+        Robust,
+        3,
+        ["fork-nowait", "fork-wait", "fork-zombie", "fork-reap"],
+        "Does a program end with status 1 and a reason when fork is refused?"
+    )
+    .handout("What each program must do")
+    .recorder(),
+    check!(
+        fork_refused_in_the_middle,
+        "fork.8",
+        Robust,
+        4,
+        ["fork-many"],
+        "When a fork is refused, are those reaped that were born, and no more made?"
+    )
+    .after("every_child_is_reaped")
+    .handout("Many children")
+    .skip_idle(),
+    check!(
+        signals_do_not_end_the_wait,
+        "fork.9",
+        Robust,
+        4,
+        ["fork-wait"],
+        "Does the parent go on waiting when signals come that it need not care about?"
+    )
+    .after("parent_waits_and_reports")
+    .handout("Signals while you sleep or wait")
+    .recorder(),
+    check!(
+        signals_do_not_shorten_an_interval,
+        "fork.9",
+        Robust,
+        3,
+        ["fork-zombie"],
+        "Does a program sleep its whole interval when signals come?"
+    )
+    .after("zombie_until_the_parent_waits")
+    .handout("Signals while you sleep or wait")
+    .recorder(),
+    check!(
+        every_child_is_reaped,
+        "fork.10",
+        Robust,
+        4,
+        ["fork-many"],
+        "Is every child reaped and reported, in the order in which they end?"
+    )
+    .handout("Many children")
+    .skip_idle(),
+    check!(
+        exit_codes_wrap_at_256,
+        "fork.10",
+        Robust,
+        2,
+        ["fork-many"],
+        "Does child 257 end with code 1, and is each of 258 children reported once?"
+    )
+    .after("every_child_is_reaped")
+    .handout("Many children"),
+    check!(
+        many_children_in_a_storm_of_signals,
+        "fork.11",
+        Bonus,
+        10,
+        ["fork-many"],
+        "Are 200 children all reaped while signals rain down on their parent?"
+    )
+    .after("every_child_is_reaped")
+    .handout("Signals while you sleep or wait"),
+];
+
+/// Signals whose default action is to do nothing.
+pub(super) const HARMLESS: [Signal; 4] = [Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGWINCH, Signal::SIGURG];
+/// The four programs that fork once, with what they print for `--count 2`.
+const FORK_ONCE: [(&str, &str); 4] = [
+    ("fork-nowait", "parent is exiting...\nchild is running... 0\nchild is running... 1\n"),
+    ("fork-wait", "child is running... 0\nchild is running... 1\n(PID, 0)\nparent is exiting...\n"),
+    (
+        "fork-zombie",
+        "child exits...\nparent is running... 0\nparent is running... 1\n(PID, 0)\nparent is exiting...\n",
+    ),
+    (
+        "fork-reap",
+        "child exits...\nparent is running... 0\nparent is running... 1\nno child to wait for\nparent is exiting...\n",
+    ),
+];
+
+fn malformed_options_are_refused(bench: &mut Bench) -> Result<(), Stop> {
+    let works = bench.run("fork-wait", &["--count", "1", "--interval-ms", "1", "--exit-code", "255"])?;
+    works
+        .expect_status(0)
+        .because("an exit code of 255 is in range, and so are a count and an interval of 1")?;
+    bench.refuses("fork-wait", &["--exit-code", "256"])?;
+    bench.refuses("fork-wait", &["--exit-code", "-1"])?;
+    bench.refuses("fork-wait", &["--count", "two"])?;
+    bench.refuses("fork-wait", &["--interval-ms"])?;
+    bench.refuses("fork-nowait", &["--interval-ms", "0"])?;
+    bench.refuses("fork-nowait", &["--exit-code", "3"])?;
+    bench.refuses("fork-zombie", &["--count", "0"])?;
+    bench.refuses("fork-reap", &["--count", "1", "2"])?;
+    bench.refuses("fork-many", &["--children", "0"])?;
+    bench.refuses("fork-many", &["--children", "2x"])
+}
+
+fn full_disk_is_an_error(bench: &mut Bench) -> Result<(), Stop> {
+    for program in ["fork-nowait", "fork-wait", "fork-zombie", "fork-reap"] {
+        cannot_write(bench, program, &["--count", "1", "--interval-ms", "100"])?;
+    }
+    cannot_write(bench, "fork-many", &["--children", "2", "--interval-ms", "100"])
+}
+
+fn cannot_write(bench: &Bench, program: &str, arguments: &[&str]) -> Result<(), Stop> {
+    let start = bench.program(program).arguments(arguments).stdout(Stdout::Full);
+    let ended = start.start()?.end_with_orphans().because("a program that cannot write its lines ends")?;
+    ended
+        .expect_status(1)
+        .with(|unexplained| unexplained.note("its stdout was a full disk: every write fails with ENOSPC"))
+        .because("a line that was lost is a failure, and a failure ends with status 1")
+}
+
+fn lines_are_out_at_once(bench: &mut Bench) -> Result<(), Stop> {
+    for (program, _) in FORK_ONCE {
+        let start = bench.program(program).arguments(&["--count", "2", "--interval-ms", "400"]);
+        let mut process = start.stdout(Stdout::File).start()?;
+        process.end_with_orphans().because("both processes end by themselves")?;
+        let recording = bench.recording()?.clone();
+        let family = Family::of(&recording, process.who());
+        let child = only_child(&family, process.who())?;
+        let ticking = family.members().into_iter().flat_map(|member| family.lines_of(member));
+        let ticking: Vec<_> = ticking.filter(|line| line.text.contains(" is running... ")).collect();
+        ensure(ticking.len() == 2, "two lines of the ticking process", format!("{} lines", ticking.len()))
+            .with(|unexplained| unexplained.sent(process.command()))
+            .because("the ticking process prints --count lines")?;
+        paced(&ticking, child.birth.exit.seen, 400)?;
+    }
+    Ok(())
+}
+
+fn exit_code_is_in_the_second_byte(bench: &mut Bench) -> Result<(), Stop> {
+    let other = bench.random().range(4, 254);
+    for code in [3, other, 255] {
+        let arguments = ["--count", "1", "--interval-ms", "100", "--exit-code", &code.to_string()];
+        let mut program = bench.start("fork-wait", &arguments)?;
+        let ended = program.end_with_orphans().because("the parent ends when its child has ended")?;
+        expect_report(bench, &program, &ended, "child is running... 0\n", code << 8)?;
+    }
+    Ok(())
+}
+
+fn killed_child_shows_its_signal(bench: &mut Bench) -> Result<(), Stop> {
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        let mut program = bench.start("fork-wait", &["--count", "1", "--interval-ms", "60000"])?;
+        let child = its_child(&program)?;
+        program.signal_to(&child, signal)?;
+        let ended = program.end_with_orphans().because("a child that was killed has ended: wait tells it")?;
+        expect_report(bench, &program, &ended, "", signal as i64)?;
+    }
+    Ok(())
+}
+
+fn stopped_child_has_not_ended(bench: &mut Bench) -> Result<(), Stop> {
+    let mut program = bench.start("fork-wait", &["--count", "1", "--interval-ms", "1500"])?;
+    let child = its_child(&program)?;
+    program.signal_to(&child, Signal::SIGSTOP)?;
+    // Whoever takes a stop for an end does so now, while the child stands still. A recorded call stops it for a moment
+    // too, so it must be seen standing several times.
+    let mut looks = 0;
+    let stopped = program.until_processes("the child stopped by SIGSTOP", |now| {
+        let state = now.iter().find(|process| process.pid == child.pid).map(|process| process.state);
+        match state {
+            Some('Z') | None => return Some(false),
+            Some('T' | 't') => looks += 1,
+            Some(_) => looks = 0,
+        }
+        (looks == 4).then_some(true)
+    });
+    if !stopped.because("SIGSTOP stops any process")? {
+        let what = "the child had ended before the grader could stop it";
+        return Err(Breakdown::new(what, "grade again when the machine is less busy").into());
+    }
+    program.signal_to(&child, Signal::SIGCONT)?;
+    let ended =
+        program.end_with_orphans().because("the child goes on and ends, and the parent hears of it")?;
+    expect_report(bench, &program, &ended, "child is running... 0\n", 0)
+}
+
+fn every_line_appears_once(bench: &mut Bench) -> Result<(), Stop> {
+    for (program, expected) in FORK_ONCE {
+        let start = bench.program(program).arguments(&["--count", "2", "--interval-ms", "200"]);
+        let mut process = start.stdout(Stdout::File).start()?;
+        let ended = process.end_with_orphans().because("both processes end by themselves")?;
+        let pid =
+            status_pairs(&ended.stdout).first().map_or_else(|| "PID".to_string(), |(pid, _)| pid.to_string());
+        ended
+            .expect_stdout(expected.replace("PID", &pid))
+            .with(|unexplained| twice(unexplained, &ended))
+            .because("each line is printed by one process, once, whatever stdout is")?;
+    }
+    Ok(())
+}
+
+/// Adds how a line came to be printed twice, where one was.
+fn twice(unexplained: Unexplained, ended: &Ended) -> Unexplained {
+    let text = String::from_utf8_lossy(&ended.stdout);
+    let mut lines: Vec<&str> = text.lines().collect();
+    let count = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    if lines.len() == count {
+        return unexplained;
+    }
+    unexplained
+        .likely("a line lay in a buffer when the process forked, or the child ran on into the parent's part")
+}
+
+fn refused_fork_is_reported(bench: &mut Bench) -> Result<(), Stop> {
+    for (program, _) in FORK_ONCE {
+        let start = bench.program(program).arguments(&["--count", "1", "--interval-ms", "100"]);
+        let mut process = start.limits(|limits| limits.processes = 1).start()?;
+        let ended = process.end_with_orphans().because("a program whose fork is refused ends")?;
+        let recording = bench.recording()?.clone();
+        if !Family::of(&recording, process.who()).children().is_empty() {
+            return Err(limit_without_effect().into());
+        }
+        let because =
+            "fork refused (EAGAIN at the process limit) is a failure like any other: reason, status 1";
+        ended.expect_status(1).with(process_limit).because(because)?;
+        let said = !ended.stderr.trim_ascii().is_empty();
+        ensure(said, "the reason on stderr", "nothing on stderr")
+            .with(|unexplained| process_limit(ended.explain(unexplained)))
+            .because(because)?;
+    }
+    Ok(())
+}
+
+fn process_limit(unexplained: Unexplained) -> Unexplained {
+    unexplained.note("the process limit (RLIMIT_NPROC) was so low that fork failed with EAGAIN")
+}
+
+fn limit_without_effect() -> Breakdown {
+    Breakdown::new("the process limit has no effect on this machine", "run `cargo xtask doctor`")
+}
+
+fn fork_refused_in_the_middle(bench: &mut Bench) -> Result<(), Stop> {
+    let start = bench.program("fork-many").arguments(&["--children", "12", "--interval-ms", "200"]);
+    let mut program = start.limits(|limits| limits.processes = 7).start()?;
+    let ended = program.end_with_orphans().because("those that were born end, and so does their parent")?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let born = family.children();
+    let refused = family.refused_forks(program.who());
+    if born.len() == 12 || (refused > 0 && born.is_empty()) {
+        return Err(limit_without_effect().into());
+    }
+    let because =
+        "where the system refuses a process, asking on does not help; those that were born must be reaped";
+    ensure(refused == 1, "no fork after the one that was refused", format!("{refused} forks were refused"))
+        .with(|unexplained| process_limit(ended.explain(unexplained)))
+        .because(because)?;
+    let left: Vec<&str> = born
+        .iter()
+        .filter(|child| family.reaped(program.who(), child.name).is_none())
+        .map(|child| child.name)
+        .collect();
+    let observed = format!("{} of {} were not reaped: {}", left.len(), born.len(), left.join(", "));
+    ensure(left.is_empty(), format!("each of the {} children reaped", born.len()), observed)
+        .with(|unexplained| process_limit(ended.explain(unexplained)))
+        .because(because)?;
+    ended.expect_status(1).with(process_limit).because("not every child could be made: that is a failure")?;
+    let said = !ended.stderr.trim_ascii().is_empty();
+    ensure(said, "the reason on stderr", "nothing on stderr").because("a failure says its reason on stderr")
+}
+
+fn signals_do_not_end_the_wait(bench: &mut Bench) -> Result<(), Stop> {
+    let mut program = bench.start("fork-wait", &["--count", "2", "--interval-ms", "400"])?;
+    let child = its_child(&program)?;
+    until_blocked(bench, &program)?;
+    rain_on(&program, &child)?;
+    // A program that handles a signal may be waiting for the next time now.
+    until_blocked(bench, &program)?;
+    rain_on(&program, &child)?;
+    let ended = program.end_with_orphans().because("the parent ends when its child has ended")?;
+    let expected = ticks("child", 2);
+    expect_report(bench, &program, &ended, &expected, 0)?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let child = only_child(&family, program.who())?;
+    paced(&family.lines_of(child.name), child.birth.exit.seen, 400)
+}
+
+fn signals_do_not_shorten_an_interval(bench: &mut Bench) -> Result<(), Stop> {
+    let mut program = bench.start("fork-zombie", &["--count", "2", "--interval-ms", "500"])?;
+    let child = its_child(&program)?;
+    until_blocked(bench, &program)?;
+    rain_on(&program, &child)?;
+    program.end_with_orphans().because("the parent ends when it has ticked and waited")?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let born = only_child(&family, program.who())?.birth.exit.seen;
+    let mut ticking = family.lines_of(program.who());
+    ticking.retain(|line| line.text.starts_with("parent is running"));
+    ensure(ticking.len() == 2, "two lines of the ticking parent", format!("{} lines", ticking.len()))
+        .because("the ticking process prints --count lines")?;
+    for (line, number) in ticking.iter().zip(1..) {
+        let (after, least) = (since(born, line.at), 500 * number);
+        let expected = format!("{:?} at least {least} ms after the fork", line.text);
+        ensure(after + 20 >= least, expected, format!("it came after {after} ms"))
+            .with(|unexplained| {
+                let rain = "SIGCHLD, SIGCONT, SIGWINCH and SIGURG were sent to it while it slept";
+                unexplained
+                    .sent(rain)
+                    .likely("a sleep that a signal handler ended early was not gone on with")
+            })
+            .because("a signal does not shorten an interval: the program sleeps for the rest of the time")?;
+    }
+    Ok(())
+}
+
+fn every_child_is_reaped(bench: &mut Bench) -> Result<(), Stop> {
+    let count = bench.random().range(5, 8);
+    let arguments = ["--children", &count.to_string(), "--interval-ms", "1000"];
+    let mut program = bench.start("fork-many", &arguments)?;
+    let ended = program.end_with_orphans().because("the parent ends when every child was reaped")?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let (children, all) = (family.children(), family.members().len() - 1);
+    let observed = match all == children.len() {
+        true => format!("{all} children"),
+        false => format!("{} children and {} grandchildren", children.len(), all - children.len()),
+    };
+    ensure(children.len() == count as usize && all == children.len(), format!("{count} children"), observed)
+        .with(|unexplained| {
+            let unexplained = ended.explain(unexplained);
+            if all > children.len() {
+                unexplained.likely("a child stays in the loop that makes children")
+            } else {
+                unexplained
+            }
+        })
+        .because("the parent makes each child, and a child makes none")?;
+
+    for (child, number) in children.iter().zip(1..) {
+        let died = family.death(child.name).map_or(0, |death| since(child.birth.exit.seen, death.enter.seen));
+        let sleep = 1000 * (count as u64 - number + 1);
+        let observed = format!("it ended after {died} ms");
+        ensure(
+            died + 20 >= sleep && died <= sleep + 900,
+            format!("child {number} ends after {sleep} ms"),
+            observed,
+        )
+        .with(|unexplained| ended.explain(unexplained))
+        .because("child k of N sleeps N-k+1 intervals")?;
+    }
+    let lines = children.iter().rev().zip((1..=count).rev());
+    let expected: String = lines
+        .map(|(child, number)| format!("({}, {})\n", child.pid.unwrap_or_default(), number << 8))
+        .collect();
+    ended
+        .expect_stdout(expected)
+        .because("wait reports each child once, whichever ends first, with the code that it exited with")?;
+    let left = children.iter().filter(|child| family.reaped(program.who(), child.name).is_none()).count();
+    ensure(left == 0, "no zombie left when the parent ends", format!("{left} were not waited for"))
+        .with(|unexplained| ended.explain(unexplained))
+        .because("each child needs one wait")?;
+    ended.expect_status(0).because("a program that has finished its work ends with status 0")
+}
+
+fn exit_codes_wrap_at_256(bench: &mut Bench) -> Result<(), Stop> {
+    let start = bench.program("fork-many").arguments(&["--children", "258", "--interval-ms", "1"]);
+    let mut program = start.limits(|limits| limits.processes = 400).start()?;
+    let ended = program.end_with_orphans().because("the parent ends when every child was reaped")?;
+    expect_each_status_once(&ended, 258)?;
+    ended.expect_status(0).because("a program that has finished its work ends with status 0")
+}
+
+fn many_children_in_a_storm_of_signals(bench: &mut Bench) -> Result<(), Stop> {
+    let mut program = bench.start("fork-many", &["--children", "200", "--interval-ms", "3"])?;
+    bench
+        .until("fork-many ends", || {
+            for signal in HARMLESS {
+                // A process that has just ended is no failure of the grader's.
+                let _ = program.signal(signal);
+            }
+            (!program.is_running()).then_some(())
+        })
+        .because("the parent ends when every child was reaped")?;
+    let ended = program.end_with_orphans().because("the parent ends when every child was reaped")?;
+    expect_each_status_once(&ended, 200)?;
+    ended.expect_status(0).because("a program that has finished its work ends with status 0")
+}
+
+/// Expects a line for each of `count` children, in any order, each with the code that is its number modulo 256.
+fn expect_each_status_once(ended: &Ended, count: i64) -> Result<(), Stop> {
+    let pairs = status_pairs(&ended.stdout);
+    let mut pids: Vec<i64> = pairs.iter().map(|(pid, _)| *pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    let because = "wait must be called once for each child, however many end at the same time";
+    let observed = format!("{} lines about {} children", pairs.len(), pids.len());
+    let exact = pairs.len() == count as usize && pids.len() == pairs.len();
+    ensure(exact, format!("{count} lines (PID, STATUS), each about another child"), observed)
+        .with(|unexplained| ended.explain(unexplained))
+        .because(because)?;
+    let mut statuses: Vec<i64> = pairs.iter().map(|(_, status)| *status).collect();
+    let mut expected: Vec<i64> = (1..=count).map(|number| (number % 256) << 8).collect();
+    statuses.sort_unstable();
+    expected.sort_unstable();
+    let differs = statuses.iter().zip(&expected).find(|(shown, expected)| shown != expected);
+    let (expected, shown) = differs.map_or((0, 0), |(shown, expected)| (*expected, *shown));
+    ensure(differs.is_none(), format!("a status {expected}"), format!("{shown} in its place"))
+        .with(|unexplained| ended.explain(unexplained))
+        .because("child k ends with exit code k modulo 256, which is the second byte of its raw status")
+}
+
+/// Waits until a program has a child, and gives it.
+fn its_child(program: &Process) -> Result<ProcessInfo, Stop> {
+    let found = program.until_processes("a child of the program", |now| now.get(1).cloned());
+    found.because("the program forks")
+}
+
+/// Waits until a program's first process is blocked in a recorded call, or a while: what it is blocked in may not be recorded.
+pub(super) fn until_blocked(bench: &Bench, program: &Process) -> Result<(), Stop> {
+    drop(bench.recording()?);
+    let blocked = bench.until_within(Duration::from_millis(300), "a program that waits", || {
+        let recording = bench.recording().ok()?;
+        let last = recording
+            .of(program.who())
+            .filter(|event| !matches!(event.act, Act::SignalDelivered { .. }))
+            .last()?;
+        (last.outcome == Outcome::Pending).then_some(())
+    });
+    drop(blocked);
+    Ok(())
+}
+
+/// Sends every harmless signal to a program and to its child.
+fn rain_on(program: &Process, child: &ProcessInfo) -> Result<(), Stop> {
+    for signal in HARMLESS {
+        program.signal(signal)?;
+        program.signal_to(child, signal)?;
+    }
+    Ok(())
+}
+
+/// Expects of `fork-wait` the child's lines, the pair with the child's number and `status`, and its last line.
+fn expect_report(
+    bench: &Bench,
+    program: &Process,
+    ended: &Ended,
+    lines: &str,
+    status: i64,
+) -> Result<(), Stop> {
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let pid = only_child(&family, program.who())?.pid.unwrap_or_default();
+    ended
+        .expect_stdout(format!("{lines}({pid}, {status})\nparent is exiting...\n"))
+        .with(|unexplained| match status_pairs(&ended.stdout).first() {
+            Some((_, shown)) if *shown == status >> 8 && status > 255 => {
+                unexplained.likely(format!("{shown} is the exit code itself; in the raw status it is the second byte"))
+            }
+            Some((_, shown)) if shown & 0xff == 0x7f => {
+                unexplained.likely("this status tells of a stop (WUNTRACED): a stopped child has not ended")
+            }
+            Some((_, shown)) if *shown != status => {
+                unexplained.likely(format!("{shown} is not the raw wait status {status}"))
+            }
+            _ => unexplained,
+        })
+        .because("STATUS is the raw wait status: the exit code in the second byte, the signal that killed it in the first")?;
+    ended.expect_status(0).because("the parent ends with status 0, whatever became of the child")
+}

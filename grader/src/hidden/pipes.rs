@@ -1,6 +1,450 @@
 //! Robust and bonus checks of the lab `pipes`.
 
+use nix::sys::signal::Signal;
+
+use super::fork::{HARMLESS, until_blocked};
+use crate::bench::{Bench, Ended, Process, ProcessInfo, Stdin, Stdout};
+use crate::check;
 use crate::check::Check;
+use crate::family::Family;
+use crate::recording::Act;
+use crate::suites::pipes::stages;
+use crate::verdict::{Because, Breakdown, Stop, ensure};
 
 /// The rubric, in teaching order.
-pub const CHECKS: &[Check] = &[];
+pub const CHECKS: &[Check] = &[
+    check!(
+        words_like_options_belong_to_a_stage,
+        "pipes.0",
+        Robust,
+        3,
+        ["pipeline"],
+        "Does every word belong to a stage, and does a failed write of the last stage show?"
+    )
+    .after("one_stage_is_run")
+    .handout("What the program must do"),
+    check!(
+        signals_do_not_end_the_wait,
+        "pipes.0",
+        Robust,
+        3,
+        ["pipeline"],
+        "Does the program go on waiting when signals come that it need not care about?"
+    )
+    .after("one_stage_is_run")
+    .handout("How it ends")
+    .recorder(),
+    check!(
+        parent_closes_its_ends,
+        "pipes.4",
+        Robust,
+        5,
+        ["pipeline"],
+        "Does the program itself close every end of the pipes between the stages?"
+    )
+    .after("one_stage_is_run")
+    .handout("A pipe"),
+    check!(
+        stages_have_no_other_descriptors,
+        "pipes.4",
+        Robust,
+        5,
+        ["pipeline"],
+        "Has every stage the descriptors 0, 1 and 2, and no other?"
+    )
+    .after("one_stage_is_run")
+    .handout("fork, dup2, exec"),
+    check!(
+        stages_run_at_the_same_time,
+        "pipes.5",
+        Robust,
+        5,
+        ["pipeline"],
+        "Do 8 MiB pass through three stages?"
+    )
+    .after("two_and_three_stages_are_joined")
+    .handout("A pipe"),
+    check!(
+        sigpipe_kills_the_writer,
+        "pipes.5",
+        Robust,
+        5,
+        ["pipeline"],
+        "Does `yes | head -n 1` end because SIGPIPE kills `yes`?"
+    )
+    .after("two_and_three_stages_are_joined")
+    .handout("What survives exec: SIGPIPE")
+    .recorder(),
+    check!(
+        program_waits_for_every_stage,
+        "pipes.5",
+        Robust,
+        4,
+        ["pipeline"],
+        "Does the program end when every stage has ended by itself, and not before?"
+    )
+    .after("two_and_three_stages_are_joined")
+    .handout("How it ends")
+    .recorder(),
+    check!(
+        last_stage_gives_the_status,
+        "pipes.6",
+        Robust,
+        4,
+        ["pipeline"],
+        "Is the exit status that of the last stage, whichever ends last?"
+    )
+    .after("one_stage_is_run")
+    .handout("How it ends"),
+    check!(
+        killed_last_stage_is_128_and_the_signal,
+        "pipes.6",
+        Robust,
+        3,
+        ["pipeline"],
+        "Is the exit status 128 plus the signal when a signal killed the last stage?"
+    )
+    .after("one_stage_is_run")
+    .handout("How it ends"),
+    check!(
+        missing_command_is_127,
+        "pipes.7",
+        Robust,
+        4,
+        ["pipeline"],
+        "Does a command that does not exist give one message and 127, and do the others go on?"
+    )
+    .after("one_stage_is_run")
+    .handout("How it ends")
+    .recorder(),
+    check!(
+        command_that_cannot_be_executed_is_126,
+        "pipes.7",
+        Robust,
+        2,
+        ["pipeline"],
+        "Does a command that may not be executed give one message and 126?"
+    )
+    .after("one_stage_is_run")
+    .handout("How it ends"),
+    check!(
+        refused_pipe_is_reported,
+        "pipes.7",
+        Robust,
+        2,
+        ["pipeline"],
+        "Does the program end with status 1 when the system refuses a pipe?"
+    )
+    .after("two_and_three_stages_are_joined")
+    .handout("How it ends"),
+    check!(
+        refused_fork_leaves_nothing_behind,
+        "pipes.7",
+        Robust,
+        2,
+        ["pipeline"],
+        "When a fork is refused, do the stages that run end, and are they reaped?"
+    )
+    .after("two_and_three_stages_are_joined")
+    .handout("How it ends")
+    .recorder(),
+    check!(
+        empty_stage_is_refused,
+        "pipes.8",
+        Robust,
+        3,
+        ["pipeline"],
+        "Is an empty stage refused before anything is run?"
+    )
+    .handout("How it ends")
+    .recorder(),
+];
+
+fn words_like_options_belong_to_a_stage(bench: &mut Bench) -> Result<(), Stop> {
+    let because = "the program has no options: every argument belongs to a stage";
+    let echoed = bench.run("pipeline", &["echo", "--count", "0", "|", "cat", "-"])?;
+    echoed.expect_stdout("--count 0\n").because(because)?;
+    let command = bench.run("pipeline", &["--count", "3"])?;
+    command.expect_status(127).because(because)?;
+    command.expect_stderr_names(&["--count"]).because("one message names the command that cannot be run")?;
+    command.expect_stdout("").because("the program prints nothing of its own on stdout")?;
+
+    let start = bench.program("pipeline").arguments(&["echo", "lost"]).stdout(Stdout::Full);
+    let lost = start.start()?.end().because("`echo` ends when its write fails")?;
+    lost.expect_status(1)
+        .with(|unexplained| unexplained.note("its stdout was a full disk: `echo` ends with status 1"))
+        .because("the program ends like its last stage, which could not write its output")
+}
+
+fn signals_do_not_end_the_wait(bench: &mut Bench) -> Result<(), Stop> {
+    let code = bench.random().range(3, 99);
+    let script = format!("read word; exit {code}");
+    let mut program = bench.start("pipeline", &["sleep", "0.4", "|", "sh", "-c", &script])?;
+    until_stages(&program, 2)?;
+    for _ in 0..2 {
+        until_blocked(bench, &program)?;
+        for signal in HARMLESS {
+            program.signal(signal)?;
+        }
+    }
+    let ended = program.end().because("both stages end by themselves")?;
+    ended
+        .expect_status(i32::try_from(code).unwrap_or_default())
+        .with(|unexplained| unexplained.note("SIGCHLD, SIGCONT, SIGWINCH and SIGURG were sent to it"))
+        .because("a signal that the program handles or that is ignored by default does not end its wait")
+}
+
+fn parent_closes_its_ends(bench: &mut Bench) -> Result<(), Stop> {
+    let program = waiting_stages(bench)?;
+    let mut held = Vec::new();
+    let closed =
+        program.until_processes("no end of a pipe between the stages open in the program itself", |now| {
+            let stages = now.iter().skip(1).flat_map(|stage| program.descriptors_of(stage));
+            let pipes: Vec<String> =
+                stages.map(|(_, target)| target).filter(|target| target.starts_with("pipe:")).collect();
+            held = program.descriptors();
+            held.retain(|(number, target)| *number > 2 && pipes.contains(target));
+            held.is_empty().then_some(())
+        });
+    let held: Vec<String> = held.iter().map(|(number, target)| format!("{number} ({target})")).collect();
+    closed
+        .with(|unexplained| unexplained.note(format!("it still holds the descriptors {}", held.join(", "))))
+        .because("as long as the program has a write end open, the stage that reads never sees the end of its input")
+}
+
+fn stages_have_no_other_descriptors(bench: &mut Bench) -> Result<(), Stop> {
+    let program = waiting_stages(bench)?;
+    let mut found = Vec::new();
+    let clean = program.until_processes("each stage with the descriptors 0, 1 and 2 alone", |now| {
+        found = now.iter().skip(1).map(|stage| program.descriptors_of(stage)).collect();
+        let own = |stage: &Vec<(i32, String)>| stage.iter().map(|(number, _)| *number).eq(0..=2);
+        (found.len() == 3 && found.iter().all(own)).then_some(())
+    });
+    clean
+        .with(|mut unexplained| {
+            for (stage, number) in found.iter().zip(1..) {
+                let all: Vec<String> =
+                    stage.iter().map(|(number, target)| format!("{number} {target}")).collect();
+                unexplained = unexplained.note(format!("a stage ({number}) has {}", all.join(", ")));
+            }
+            unexplained
+        })
+        .because("after dup2 the original is closed, and so is every end that belongs to another stage")
+}
+
+/// `cat | cat | cat` that waits for an input which does not come.
+fn waiting_stages(bench: &Bench) -> Result<Process, Stop> {
+    let start = bench.program("pipeline").arguments(&["cat", "|", "cat", "|", "cat"]);
+    let program = start.stdin(Stdin::Silent).start()?;
+    until_stages(&program, 3)?;
+    Ok(program)
+}
+
+/// Waits until so many children of the program have become commands.
+fn until_stages(program: &Process, count: usize) -> Result<(), Stop> {
+    let own_name = |now: &[ProcessInfo]| now.first().map(|process| process.name.clone()).unwrap_or_default();
+    let running = program.until_processes(&format!("{count} stages that run at the same time"), |now| {
+        let own = own_name(now);
+        (now.iter().skip(1).filter(|process| process.name != own).count() == count).then_some(())
+    });
+    running.because("every stage is a process of its own, and all of them run at the same time")
+}
+
+fn stages_run_at_the_same_time(bench: &mut Bench) -> Result<(), Stop> {
+    let input = bench.random().bytes(8 << 20);
+    let counted = bench.run_with_input("pipeline", &["cat", "|", "cat", "|", "wc", "-c"], &input)?;
+    let shown = String::from_utf8_lossy(&counted.stdout).trim().to_string();
+    ensure(shown == input.len().to_string(), input.len().to_string(), format!("{shown:?} on stdout"))
+        .with(|unexplained| counted.explain(unexplained))
+        .because("a pipe holds 64 KiB: more only passes when the reader runs beside the writer")?;
+    counted.expect_status(0).because("the program ends like its last stage")
+}
+
+fn sigpipe_kills_the_writer(bench: &mut Bench) -> Result<(), Stop> {
+    let because =
+        "a write into a pipe that nobody reads kills by SIGPIPE, if that is at its default and not blocked";
+    let line = ["yes", "|", "head", "-n", "1"];
+    let inherited = bench.program("pipeline").arguments(&line).ignoring(Signal::SIGPIPE);
+    for start in [bench.program("pipeline").arguments(&line), inherited] {
+        let mut program = start.start()?;
+        let ended = program.end_with_orphans().because(because)?;
+        ended.expect_stdout("y\n").because("`head` takes the first line and ends")?;
+        ended.expect_status(0).because("the program ends like its last stage")?;
+        let recording = bench.recording()?.clone();
+        let family = Family::of(&recording, program.who());
+        let writers = stages(&family, program.who(), "yes");
+        let death = writers.first().and_then(|yes| family.death(yes.name)).map(|event| &event.act);
+        let observed = match death {
+            Some(Act::Killed { signal }) => format!("killed by signal {signal}"),
+            Some(Act::Exit { code }) => format!("it ended with status {code}"),
+            _ => "it never ran".to_string(),
+        };
+        let killed = matches!(death, Some(Act::Killed { signal: libc::SIGPIPE }));
+        ensure(killed, "`yes` killed by SIGPIPE (13)", observed)
+            .with(|unexplained| {
+                let likely = "SIGPIPE is ignored in the stage: exec hands on what is ignored, and every Rust program ignores it";
+                ended.explain(unexplained).likely(likely)
+            })
+            .because(because)?;
+    }
+    Ok(())
+}
+
+fn program_waits_for_every_stage(bench: &mut Bench) -> Result<(), Stop> {
+    let mut program = bench.start("pipeline", &["sleep", "0.5", "|", "true"])?;
+    let ended = program.end_with_orphans().because("both stages end by themselves")?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let because = "a shell's prompt comes back when every stage has ended, and no stage is cut short";
+    let sleepers = stages(&family, program.who(), "sleep");
+    let Some(sleeper) = sleepers.first() else {
+        return ensure(false, "the stage `sleep` is run", "it is not").because(because);
+    };
+    let killed = matches!(family.death(sleeper.name).map(|event| &event.act), Some(Act::Killed { .. }));
+    let kills = family.events(program.who()).filter(|event| matches!(event.act, Act::Kill { .. })).count();
+    ensure(!killed && kills == 0, "the stages end by themselves", "a stage was sent a signal")
+        .with(|unexplained| ended.explain(unexplained))
+        .because(because)?;
+    let reaped = family.reaped(program.who(), sleeper.name).is_some();
+    ensure(reaped, "the program ends after `sleep 0.5`", "it ended while `sleep 0.5` still ran")
+        .with(|unexplained| ended.explain(unexplained))
+        .because(because)
+}
+
+fn last_stage_gives_the_status(bench: &mut Bench) -> Result<(), Stop> {
+    let (first, last) = (bench.random().range(3, 60), bench.random().range(61, 120));
+    let (first_exits, last_exits) = (format!("exit {first}"), format!("exit {last}"));
+    let slowly = format!("sleep 0.2; exit {first}");
+    let because = "the last stage in the line decides, whichever ends first";
+    let lines: [(&[&str], i64); 4] = [
+        (&["sh", "-c", &last_exits], last),
+        (&["sh", "-c", &first_exits, "|", "sh", "-c", &last_exits], last),
+        (&["sh", "-c", &slowly, "|", "sh", "-c", &last_exits], last),
+        (&["true", "|", "sh", "-c", &first_exits, "|", "true"], 0),
+    ];
+    for (line, status) in lines {
+        bench.run("pipeline", line)?.expect_status(status as i32).because(because)?;
+    }
+    Ok(())
+}
+
+fn killed_last_stage_is_128_and_the_signal(bench: &mut Bench) -> Result<(), Stop> {
+    let because = "a shell shows 128 and the signal's number for a command that a signal killed";
+    for (name, number) in [("TERM", 15), ("KILL", 9)] {
+        let script = format!("kill -{name} $$");
+        let killed = bench.run("pipeline", &["true", "|", "sh", "-c", &script])?;
+        killed.expect_status(128 + number).because(because)?;
+        let first = bench.run("pipeline", &["sh", "-c", &script, "|", "true"])?;
+        first.expect_status(0).because("only the last stage's end counts")?;
+    }
+    Ok(())
+}
+
+fn missing_command_is_127(bench: &mut Bench) -> Result<(), Stop> {
+    let name = format!("no-{}", bench.random().word(8));
+    let lines: [(&[&str], i32, &str); 4] = [
+        (&[&name], 127, ""),
+        (&["echo", "unread", "|", &name], 127, ""),
+        (&[&name, "|", "wc", "-c"], 0, "0\n"),
+        (&["echo", "unread", "|", &name, "|", "wc", "-c"], 0, "0\n"),
+    ];
+    for (line, status, output) in lines {
+        let mut program = bench.start("pipeline", line)?;
+        let ended = program.end_with_orphans().because("a command that cannot be run holds nobody up")?;
+        ended
+            .expect_stdout(output)
+            .because("the other stages run; the missing one reads and writes nothing")?;
+        ended.expect_status(status).because("a missing command counts as a stage that ended with 127")?;
+        one_message(&ended, &name)?;
+        nobody_left(bench, &program, &ended)?;
+    }
+    Ok(())
+}
+
+/// Expects one message, which names the command.
+fn one_message(ended: &Ended, name: &str) -> Result<(), Stop> {
+    let text = String::from_utf8_lossy(&ended.stderr);
+    let count = text.lines().filter(|line| line.contains(name)).count();
+    let expected = format!("one message on stderr that names {name}");
+    ensure(count == 1, expected, format!("{count} such messages"))
+        .with(|unexplained| ended.explain(unexplained))
+        .because("whoever reads the message must know which command it was; a second one comes from a child that went on")
+}
+
+/// Expects that the program has waited for each of its children.
+fn nobody_left(bench: &Bench, program: &Process, ended: &Ended) -> Result<(), Stop> {
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let children = family.children();
+    let left = children.iter().filter(|child| family.reaped(program.who(), child.name).is_none()).count();
+    ensure(left == 0, format!("each of {} children waited for", children.len()), format!("{left} were not"))
+        .with(|unexplained| ended.explain(unexplained))
+        .because("a child that nobody waits for is left behind as a zombie")
+}
+
+fn command_that_cannot_be_executed_is_126(bench: &mut Bench) -> Result<(), Stop> {
+    for command in ["/etc/passwd", "/tmp"] {
+        let ended = bench.run("pipeline", &["echo", "unread", "|", command])?;
+        ended
+            .expect_status(126)
+            .because("a command that is there but may not be executed (EACCES) counts as 126")?;
+        one_message(&ended, command)?;
+    }
+    Ok(())
+}
+
+fn refused_pipe_is_reported(bench: &mut Bench) -> Result<(), Stop> {
+    let start = bench.program("pipeline").arguments(&["cat", "|", "cat", "|", "cat"]);
+    let mut program = start.limits(|limits| limits.descriptors = (4, 4)).start()?;
+    let ended = program.end_with_orphans().because("without its pipes the pipeline cannot go on: it ends")?;
+    let because = "a refused system call is a failure of the program itself: reason, status 1";
+    let note = "it may have 4 descriptors only: beside 0, 1 and 2 there is no room for a pipe (EMFILE)";
+    ended.expect_status(1).with(|unexplained| unexplained.note(note)).because(because)?;
+    let said = !ended.stderr.trim_ascii().is_empty();
+    ensure(said, "the reason on stderr", "nothing on stderr")
+        .with(|unexplained| ended.explain(unexplained).note(note))
+        .because(because)
+}
+
+fn refused_fork_leaves_nothing_behind(bench: &mut Bench) -> Result<(), Stop> {
+    let line = ["cat", "|", "cat", "|", "cat", "|", "cat", "|", "cat", "|", "cat"];
+    let start = bench.program("pipeline").arguments(&line);
+    let mut program = start.limits(|limits| limits.processes = 4).start()?;
+    let note = "the process limit (RLIMIT_NPROC) was so low that a fork in the middle failed with EAGAIN";
+    let ended =
+        program.end_with_orphans().because("the stages that run see the end of their input, and end")?;
+    let recording = bench.recording()?.clone();
+    if Family::of(&recording, program.who()).children().len() == 6 {
+        let what = "the process limit has no effect on this machine";
+        return Err(Breakdown::new(what, "run `cargo xtask doctor`").into());
+    }
+    let because = "a refused system call is a failure of the program itself: reason, status 1";
+    ended.expect_status(1).with(|unexplained| unexplained.note(note)).because(because)?;
+    let said = !ended.stderr.trim_ascii().is_empty();
+    ensure(said, "the reason on stderr", "nothing on stderr")
+        .with(|unexplained| ended.explain(unexplained).note(note))
+        .because(because)?;
+    nobody_left(bench, &program, &ended)
+}
+
+fn empty_stage_is_refused(bench: &mut Bench) -> Result<(), Stop> {
+    let lines: [&[&str]; 5] = [
+        &["|"],
+        &["echo", "a", "|"],
+        &["|", "cat"],
+        &["echo", "a", "|", "|", "cat"],
+        &["echo", "a", "|", "cat", "|"],
+    ];
+    for line in lines {
+        bench.refuses("pipeline", line)?;
+    }
+    let recording = bench.recording()?.clone();
+    let born = recording
+        .events
+        .iter()
+        .find(|event| matches!(&event.act, Act::Fork { child, .. } if !child.is_empty()));
+    ensure(born.is_none(), "nothing is run", "a process was made before the empty stage was noticed")
+        .because("a command line that makes no sense is refused as a whole")?;
+    let works = bench.run("pipeline", &["echo", "a", "|", "cat"])?;
+    works.expect_stdout("a\n").because("a command line without an empty stage is run")
+}

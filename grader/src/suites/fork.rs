@@ -92,7 +92,8 @@ pub const SUITE: Suite = Suite {
     ],
 };
 
-const MILLISECOND: u64 = 1_000_000;
+/// A program may plan its ticks from a moment shortly before the recorded fork.
+const CLOCK_SLACK_MS: u64 = 20;
 
 fn orphan_goes_on_alone(bench: &mut Bench) -> Result<(), Stop> {
     let mut program = bench.start("fork-nowait", &[])?;
@@ -104,19 +105,19 @@ fn orphan_goes_on_alone(bench: &mut Bench) -> Result<(), Stop> {
     let recording = bench.recording()?.clone();
     let family = Family::of(&recording, program.who());
     let child = only_child(&family, program.who())?;
-    let lines = family.lines_of(child.name);
-    let alone = match (family.death(program.who()), lines.first()) {
-        (Some(death), Some(first)) => death.enter.seen < first.at,
-        _ => false,
-    };
-    let expected = "the parent has ended when the child prints its first line";
-    ensure(alone, expected, "the parent was still there when the child printed its first line")
-        .with(|unexplained| match family.reaped(program.who(), child.name) {
-            Some(_) => unexplained.likely("the parent waits for its child before it ends"),
-            None => unexplained,
-        })
-        .because("a parent that does not wait ends at once, and its child becomes an orphan")?;
-    paced(&lines, child.birth.exit.seen, 2000)
+    let born = child.birth.exit.seen;
+    let parent_lived = family.death(program.who()).map_or(u64::MAX, |death| since(born, death.enter.seen));
+    ensure(
+        parent_lived < 2000,
+        "the parent ends at once",
+        "the parent was still there when its child ticked",
+    )
+    .with(|unexplained| match family.reaped(program.who(), child.name) {
+        Some(_) => unexplained.likely("the parent waits for its child before it ends"),
+        None => unexplained,
+    })
+    .because("a parent that does not wait ends at once, and its child becomes an orphan")?;
+    lived(&family, &child, 5, 2000)
 }
 
 fn parent_waits_and_reports(bench: &mut Bench) -> Result<(), Stop> {
@@ -146,7 +147,7 @@ fn options_set_count_and_interval(bench: &mut Bench) -> Result<(), Stop> {
     ended
         .expect_stdout(format!("{}({pid}, 0)\nparent is exiting...\n", ticks("child", count)))
         .because("the child prints one line for each of the --count ticks, numbered from 0")?;
-    paced(&family.lines_of(child.name), child.birth.exit.seen, interval as u64)
+    lived(&family, &child, count as u64, interval as u64)
 }
 
 fn zombie_until_the_parent_waits(bench: &mut Bench) -> Result<(), Stop> {
@@ -163,30 +164,18 @@ fn zombie_until_the_parent_waits(bench: &mut Bench) -> Result<(), Stop> {
         .because("the child ends at once, its parent ticks, and only then reads the child's status")?;
     ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
 
-    let parent: Vec<Line> = family.lines_of(program.who());
-    let ticking: Vec<&Line> =
-        parent.iter().filter(|line| line.text.starts_with("parent is running")).collect();
-    let because = "a child that has ended stays in the process table until its parent reads its status";
-    let (Some(first), Some(last)) = (ticking.first(), ticking.last()) else {
-        return ensure(false, "the parent prints the ticking lines", "another process printed them")
-            .because("the parent ticks while its child is a zombie");
-    };
-    let died = family.death(child.name).is_some_and(|death| death.enter.seen < first.at);
-    ensure(died, "the child has ended before the parent's first line", "the child still ran")
-        .because("the child ends at once")?;
-    match family.reaped(program.who(), child.name) {
-        Some((event, _)) if event.seq > last.seq => {}
-        Some(_) => ensure(
-            false,
-            format!("the child is a zombie until the line {:?}", last.text),
-            "the parent read the child's status before that, which ends the zombie",
-        )
-        .because(because)?,
-        None => ensure(false, "a wait that takes the child's status", "no wait ever took it")
+    let born = child.birth.exit.seen;
+    let child_lived = family.death(child.name).map_or(u64::MAX, |death| since(born, death.enter.seen));
+    ensure(child_lived < 2000, "the child ends at once", "the child still ran when its parent ticked")
+        .because("the child ends before its parent asks for its status")?;
+    let Some((reaped, _)) = family.reaped(program.who(), child.name) else {
+        return ensure(false, "a wait that takes the child's status", "no wait ever took it")
             .with(|unexplained| unexplained.likely("the pair is made up, not read from wait"))
-            .because(because)?,
-    }
-    paced_from(&ticking, child.birth.exit.seen, 2000)
+            .because("a child that has ended stays in the process table until its parent reads its status");
+    };
+    took("the parent's wait takes the child's status", born, reaped.exit.seen, 5, 2000).because(
+        "the parent ticks first: until then the child is a zombie, and reading its status is what ends that",
+    )
 }
 
 fn ignored_sigchld_leaves_no_zombie(bench: &mut Bench) -> Result<(), Stop> {
@@ -219,15 +208,14 @@ fn ignored_sigchld_leaves_no_zombie(bench: &mut Bench) -> Result<(), Stop> {
     ensure(before_fork, "SIGCHLD ignored (SIG_IGN or SA_NOCLDWAIT) before the fork", observed)
         .because("the child may have ended before the parent runs again, and would be a zombie")?;
 
-    let last_tick = family.lines_of(program.who()).into_iter().rfind(|line| line.text.contains("is running"));
-    let last_tick = last_tick.map_or(child.birth.seq, |line| line.seq);
-    let found_nobody = family.events(program.who()).any(|event| {
-        matches!(event.act, Act::Reap { .. })
-            && event.outcome == Outcome::Err(libc::ECHILD)
-            && event.seq > last_tick
-    });
-    ensure(found_nobody, "after the last tick a wait that fails with ECHILD", "no such wait")
-        .because("the line \"no child to wait for\" is what wait found out")
+    let nobody = family.events(program.who()).filter(|event| matches!(event.act, Act::Reap { .. }));
+    let nobody = nobody.filter(|event| event.outcome == Outcome::Err(libc::ECHILD)).last();
+    let Some(nobody) = nobody else {
+        return ensure(false, "a wait that fails with ECHILD", "no such wait")
+            .because("the line \"no child to wait for\" is what wait found out");
+    };
+    took("that wait fails", child.birth.exit.seen, nobody.exit.seen, 5, 2000)
+        .because("the parent ticks first and waits then")
 }
 
 fn each_process_does_its_part(bench: &mut Bench) -> Result<(), Stop> {
@@ -309,13 +297,20 @@ fn parent_waits_by_waiting(bench: &mut Bench) -> Result<(), Stop> {
         .because(because)
 }
 
+/// Expects that the ticking child lived as long as its ticks take.
+fn lived(family: &Family<'_>, child: &Child<'_>, ticks: u64, interval_ms: u64) -> Result<(), Stop> {
+    let died = family.death(child.name).map_or(u64::MAX, |death| death.enter.seen);
+    took("the child ends", child.birth.exit.seen, died, ticks, interval_ms)
+        .because("the ticking process sleeps --interval-ms before each line")
+}
+
 /// The lines that the ticking process prints.
-fn ticks(who: &str, count: i64) -> String {
+pub(crate) fn ticks(who: &str, count: i64) -> String {
     (0..count).map(|number| format!("{who} is running... {number}\n")).collect()
 }
 
 /// The program's only child; a finding where there is none or more than one.
-fn only_child<'a>(family: &Family<'a>, who: &'a str) -> Result<Child<'a>, Stop> {
+pub(crate) fn only_child<'a>(family: &Family<'a>, who: &'a str) -> Result<Child<'a>, Stop> {
     let born: Vec<Child<'a>> =
         family.members().into_iter().flat_map(|member| family.children_of(member)).collect();
     let observed = match born.len() {
@@ -358,25 +353,36 @@ fn wrong_pair(unexplained: Unexplained, stdout: &[u8], pid: i64, status: i64) ->
     }
 }
 
-/// Expects that the ticking lines came an interval apart, the first an interval after `start`.
-fn paced(lines: &[Line], start: u64, interval_ms: u64) -> Result<(), Stop> {
-    paced_from(&lines.iter().collect::<Vec<_>>(), start, interval_ms)
-}
-
-fn paced_from(lines: &[&Line], start: u64, interval_ms: u64) -> Result<(), Stop> {
+/// Expects that each line came an interval after the one before, the first an interval after `start`. A late line is
+/// the machine's doing, so only the shortest time counts for the whole, and twice the interval for each line.
+pub(crate) fn paced(lines: &[Line], start: u64, interval_ms: u64) -> Result<(), Stop> {
     let mut before = start;
-    for line in lines {
-        gap(line, before, interval_ms)
-            .because("the ticking process sleeps --interval-ms before each line")?;
+    for (line, number) in lines.iter().zip(1..) {
+        let (since_start, gap) = (since(start, line.at), since(before, line.at));
+        let paced = since_start + CLOCK_SLACK_MS >= number * interval_ms && gap <= longest(interval_ms);
+        let expected = format!("{:?} {} ms after the fork", line.text, number * interval_ms);
+        ensure(paced, expected, format!("it came after {since_start} ms, {gap} ms after what was before it"))
+            .because(
+                "the ticking process sleeps --interval-ms before each line, and each line is out at once",
+            )?;
         before = line.at;
     }
     Ok(())
 }
 
-/// Expects `line` an interval after `before`. An overloaded machine may make it later, but never earlier.
-fn gap(line: &Line, before: u64, interval_ms: u64) -> Expected {
-    let gap = line.at.saturating_sub(before) / MILLISECOND;
-    let latest = interval_ms + 1000.max(interval_ms / 2);
-    let expected = format!("{:?} {interval_ms} ms after what was before it", line.text);
-    ensure(gap + 2 >= interval_ms && gap <= latest, expected, format!("it came after {gap} ms"))
+/// Expects that it took `ticks` intervals from `start` to `end`.
+fn took(what: &str, start: u64, end: u64, ticks: u64, interval_ms: u64) -> Expected {
+    let took = since(start, end);
+    let shortest = ticks * interval_ms;
+    let fits = took + CLOCK_SLACK_MS >= shortest && took <= ticks * longest(interval_ms);
+    ensure(fits, format!("{what} {shortest} ms after the fork"), format!("it came after {took} ms"))
+}
+
+fn longest(interval_ms: u64) -> u64 {
+    interval_ms + 1000.max(interval_ms / 2)
+}
+
+/// From one moment to another, in milliseconds.
+pub(crate) fn since(start: u64, end: u64) -> u64 {
+    end.saturating_sub(start) / 1_000_000
 }

@@ -3,9 +3,9 @@
 use crate::check::{Check, Suite};
 
 mod endianness;
-mod fork;
+pub(crate) mod fork;
 mod multicast;
-mod pipes;
+pub(crate) mod pipes;
 mod raw;
 mod servers;
 mod sockets;

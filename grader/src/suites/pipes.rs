@@ -1,6 +1,237 @@
-//! Core checks of the lab `pipes`: what the course's own programs do.
+//! Core checks of the lab `pipes`: what a shell does with `|`, done without a shell.
 
+use crate::bench::{Bench, Process, Stdin};
+use crate::check;
 use crate::check::Suite;
+use crate::family::{Child, Family};
+use crate::recording::{Act, Object, Recording};
+use crate::verdict::{Because, Breakdown, Stop, ensure};
 
 /// The rubric, in teaching order.
-pub const SUITE: Suite = Suite { lab: "pipes", programs: &["pipeline"], checks: &[] };
+pub const SUITE: Suite = Suite {
+    lab: "pipes",
+    programs: &["pipeline"],
+    checks: &[
+        check!(
+            courses_example_counts_names,
+            "pipes.1",
+            Core,
+            12,
+            ["pipeline"],
+            "With no argument, is it `ls ~ | grep \"^d\" | wc -l`?"
+        )
+        .handout("What the program must do")
+        .plain(),
+        check!(
+            one_stage_is_run,
+            "pipes.2",
+            Core,
+            6,
+            ["pipeline"],
+            "Is a single command run with the program's own stdin and stdout?"
+        )
+        .handout("fork, dup2, exec"),
+        check!(
+            two_and_three_stages_are_joined,
+            "pipes.2",
+            Core,
+            10,
+            ["pipeline"],
+            "Does each stage read what the one before it wrote?"
+        )
+        .after("one_stage_is_run")
+        .handout("A pipe"),
+        check!(ten_stages_are_joined, "pipes.2", Core, 6, ["pipeline"], "Do ten stages work as three do?")
+            .after("two_and_three_stages_are_joined")
+            .handout("A pipe"),
+        check!(
+            words_reach_the_command_unchanged,
+            "pipes.2",
+            Core,
+            6,
+            ["pipeline"],
+            "Does every word but `|` reach its command as it is?"
+        )
+        .after("one_stage_is_run")
+        .handout("What the program must do"),
+        check!(
+            stages_are_children_joined_by_pipes,
+            "pipes.3",
+            Core,
+            10,
+            ["pipeline"],
+            "Is every stage a direct child, joined to the next by a pipe, with no shell anywhere?"
+        )
+        .handout("fork, dup2, exec")
+        .recorder(),
+    ],
+};
+
+/// Directories that every machine has, with many names in them: what `~` is for the check.
+const HOMES: [&str; 3] = ["/usr/bin", "/usr/lib", "/usr/share"];
+
+fn courses_example_counts_names(bench: &mut Bench) -> Result<(), Stop> {
+    for home in HOMES {
+        let mut program = bench.program("pipeline").variable("HOME", home).start()?;
+        let ended = program.end().because("`ls` ends, so `grep` and `wc` see the end of their input")?;
+        let (begin, contain) = names_with_d(home)?;
+        let shown = String::from_utf8_lossy(&ended.stdout).trim().to_string();
+        let expected = format!("{begin}, which is what `ls ~ | grep \"^d\" | wc -l` prints with HOME={home}");
+        ensure(shown == begin.to_string(), expected, format!("{shown:?} on stdout"))
+            .with(|unexplained| {
+                let unexplained = ended.explain(unexplained);
+                match shown.parse() == Ok(contain) {
+                    true => unexplained.likely("all names with a d in them were counted: grep wants ^d"),
+                    false => unexplained,
+                }
+            })
+            .because("`ls` of the home directory, the names that begin with d, counted")?;
+        ended.expect_status(0).because("every stage ended well, the last one too")?;
+    }
+    Ok(())
+}
+
+/// How many names in `directory` begin with a d, and how many have one, as `ls` shows them.
+fn names_with_d(directory: &str) -> Result<(usize, usize), Breakdown> {
+    let entries = std::fs::read_dir(directory)
+        .map_err(|error| Breakdown::system(format!("cannot read {directory}"), error))?;
+    let names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let shown = || names.iter().filter(|name| !name.starts_with('.'));
+    Ok((
+        shown().filter(|name| name.starts_with('d')).count(),
+        shown().filter(|name| name.contains('d')).count(),
+    ))
+}
+
+fn one_stage_is_run(bench: &mut Bench) -> Result<(), Stop> {
+    let input = bench.random().bytes(3000);
+    let copied = bench.run_with_input("pipeline", &["cat"], &input)?;
+    copied.expect_stdout(&input).because("stdin and stdout of the only stage are the program's own")?;
+    copied.expect_status(0).because("the program ends like its last stage")
+}
+
+fn two_and_three_stages_are_joined(bench: &mut Bench) -> Result<(), Stop> {
+    let word = bench.random().word(12);
+    let because = "the stdout of a stage is the write end of a pipe, the stdin of the next is its read end";
+    let two = bench.run("pipeline", &["echo", &word, "|", "tr", "a-z", "A-Z"])?;
+    two.expect_stdout(format!("{}\n", word.to_uppercase())).because(because)?;
+    two.expect_status(0).because("the program ends like its last stage")?;
+    let three = bench.run("pipeline", &["echo", &word, "|", "tr", "a-z", "A-Z", "|", "rev"])?;
+    let reversed: String = word.to_uppercase().chars().rev().collect();
+    three.expect_stdout(format!("{reversed}\n")).because(because)?;
+    three.expect_status(0).because("the program ends like its last stage")?;
+
+    let input = bench.random().bytes(5000);
+    let copied = bench.run_with_input("pipeline", &["cat", "|", "cat", "|", "cat"], &input)?;
+    copied
+        .expect_stdout(&input)
+        .because("bytes pass through a pipe unchanged, in order, from our stdin to our stdout")
+}
+
+fn ten_stages_are_joined(bench: &mut Bench) -> Result<(), Stop> {
+    let input = bench.random().bytes(70_000);
+    let mut line = vec!["cat"];
+    line.extend(["|", "cat"].repeat(9));
+    let copied = bench.run_with_input("pipeline", &line, &input)?;
+    copied
+        .expect_stdout(&input)
+        .because("each of the nine pipes joins two stages, and every unused end is closed")?;
+    copied.expect_status(0).because("the program ends like its last stage")
+}
+
+fn words_reach_the_command_unchanged(bench: &mut Bench) -> Result<(), Stop> {
+    let word = bench.random().word(6);
+    let words =
+        ["a|b", "||", "$HOME", "*", "~", "two words", "'quoted'", "", "-n", "--", "\\", "caf\u{e9}", &word];
+    let mut line = vec!["printf", "<%s>"];
+    line.extend(words);
+    line.extend(["|", "cat"]);
+    let ended = bench.run("pipeline", &line)?;
+    let expected: String = words.iter().map(|word| format!("<{word}>")).collect();
+    ended
+        .expect_stdout(expected)
+        .because("only a word that is exactly | separates; every other word belongs to its stage as it is")?;
+    ended.expect_status(0).because("the program ends like its last stage")
+}
+
+fn stages_are_children_joined_by_pipes(bench: &mut Bench) -> Result<(), Stop> {
+    let line = ["tr", "a", "b", "|", "tr", "b", "c", "|", "tr", "c", "d"];
+    let start = bench.program("pipeline").arguments(&line).stdin(Stdin::Bytes(b"abc\n".to_vec()));
+    let mut program = start.start()?;
+    let ended = program.end_with_orphans().because("every stage sees the end of its input")?;
+    ended.expect_stdout("ddd\n").because("each stage reads what the one before it wrote")?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    no_shell(&family, &program)?;
+
+    let stages = stages(&family, program.who(), "tr");
+    let everywhere = family.members().iter().filter(|who| became(&family, who, "tr")).count();
+    let observed = match everywhere > stages.len() {
+        true => format!("{} direct children, and {} further down", stages.len(), everywhere - stages.len()),
+        false => format!("{} direct children", stages.len()),
+    };
+    ensure(
+        stages.len() == 3 && everywhere == 3,
+        "three stages, each a direct child of the program",
+        observed,
+    )
+    .with(|unexplained| ended.explain(unexplained))
+    .because("the program forks once for each stage, and the child becomes the stage by exec")?;
+
+    let pipes = pipes_of(&recording, &family);
+    // Each by what it wrote and read, for the stages may have been born in any order.
+    let outputs: Vec<Option<&Object>> = stages.iter().map(|stage| family.first_used(stage.name, 1)).collect();
+    let inputs: Vec<Option<&Object>> = stages.iter().map(|stage| family.first_used(stage.name, 0)).collect();
+    let joined = outputs.iter().flatten().filter(|output| inputs.contains(&Some(output))).count();
+    ensure(
+        joined == 2,
+        "two pipes, each from one stage's stdout to the next one's stdin",
+        format!("{joined} such"),
+    )
+    .with(|unexplained| {
+        ended.explain(unexplained).likely("the program carries the bytes from one stage to the next")
+    })
+    .because("both ends of a pipe are handed to the stages; then the kernel carries the bytes")?;
+    let made = outputs.iter().flatten().filter(|output| pipes.contains(output)).count();
+    ensure(made >= 2, "the stages are joined by pipes that the program made", "by something else")
+        .with(|unexplained| ended.explain(unexplained))
+        .because("pipe is the simplest means of communication between processes on one host")
+}
+
+/// Expects that nobody in the family became a shell.
+pub(crate) fn no_shell(family: &Family<'_>, program: &Process) -> Result<(), Stop> {
+    const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "busybox", "ash"];
+    for who in family.members() {
+        // How the program itself was started is not its own doing.
+        let own = usize::from(who == program.who());
+        for (path, argv) in family.execs(who).into_iter().skip(own) {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            ensure(!SHELLS.contains(&name), "no shell is started", format!("{path} was: {argv:?}"))
+                .with(|unexplained| unexplained.sent(program.command()))
+                .because("the program does the shell's work itself, with pipe, fork, dup and exec")?;
+        }
+    }
+    Ok(())
+}
+
+/// The program's direct children that became `command`, in order of birth.
+pub(crate) fn stages<'a>(family: &Family<'a>, program: &'a str, command: &str) -> Vec<Child<'a>> {
+    let children = family.children_of(program).into_iter();
+    children.filter(|child| became(family, child.name, command)).collect()
+}
+
+fn became<'a>(family: &Family<'a>, who: &'a str, command: &str) -> bool {
+    family.execs(who).iter().any(|(path, _)| path.rsplit('/').next() == Some(command))
+}
+
+/// The pipes that members of the family made.
+fn pipes_of<'a>(recording: &'a Recording, family: &Family<'_>) -> Vec<&'a Object> {
+    let members = family.members();
+    let own = recording.events.iter().filter(|event| members.contains(&event.who.as_str()));
+    own.filter_map(|event| match &event.act {
+        Act::Pipe { object, .. } if event.outcome.ok() => Some(object),
+        _ => None,
+    })
+    .collect()
+}
