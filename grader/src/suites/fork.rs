@@ -3,7 +3,7 @@
 use crate::bench::Bench;
 use crate::check;
 use crate::check::Suite;
-use crate::family::{Child, Family, Line, status_pairs};
+use crate::family::{Child, Family, status_pairs};
 use crate::recording::{Act, Disposition, Outcome, Recording};
 use crate::verdict::{Because, Expected, Stop, Unexplained, ensure};
 
@@ -93,7 +93,7 @@ pub const SUITE: Suite = Suite {
 };
 
 /// A program may plan its ticks from a moment shortly before the recorded fork.
-const CLOCK_SLACK_MS: u64 = 20;
+pub(crate) const CLOCK_SLACK_MS: u64 = 20;
 
 fn orphan_goes_on_alone(bench: &mut Bench) -> Result<(), Stop> {
     let mut program = bench.start("fork-nowait", &[])?;
@@ -353,23 +353,6 @@ fn wrong_pair(unexplained: Unexplained, stdout: &[u8], pid: i64, status: i64) ->
     }
 }
 
-/// Expects that each line came an interval after the one before, the first an interval after `start`. A late line is
-/// the machine's doing, so only the shortest time counts for the whole, and twice the interval for each line.
-pub(crate) fn paced(lines: &[Line], start: u64, interval_ms: u64) -> Result<(), Stop> {
-    let mut before = start;
-    for (line, number) in lines.iter().zip(1..) {
-        let (since_start, gap) = (since(start, line.at), since(before, line.at));
-        let paced = since_start + CLOCK_SLACK_MS >= number * interval_ms && gap <= longest(interval_ms);
-        let expected = format!("{:?} {} ms after the fork", line.text, number * interval_ms);
-        ensure(paced, expected, format!("it came after {since_start} ms, {gap} ms after what was before it"))
-            .because(
-                "the ticking process sleeps --interval-ms before each line, and each line is out at once",
-            )?;
-        before = line.at;
-    }
-    Ok(())
-}
-
 /// Expects that it took `ticks` intervals from `start` to `end`.
 fn took(what: &str, start: u64, end: u64, ticks: u64, interval_ms: u64) -> Expected {
     let took = since(start, end);
@@ -378,7 +361,8 @@ fn took(what: &str, start: u64, end: u64, ticks: u64, interval_ms: u64) -> Expec
     ensure(fits, format!("{what} {shortest} ms after the fork"), format!("it came after {took} ms"))
 }
 
-fn longest(interval_ms: u64) -> u64 {
+/// The longest that an interval may seem on an overloaded machine.
+pub(crate) fn longest(interval_ms: u64) -> u64 {
     interval_ms + 1000.max(interval_ms / 2)
 }
 
