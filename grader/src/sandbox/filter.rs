@@ -97,12 +97,12 @@ const NAMESPACES: u64 = (libc::CLONE_NEWUSER
 const FAMILIES: [i32; 5] = [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_BLUETOOTH];
 
 /// The filters in the order in which they are installed. `traced` are the calls at which a recorder is told; without
-/// any there is no recorder.
-pub fn filters(traced: &[i64]) -> Result<Vec<BpfProgram>, Breakdown> {
-    build(traced).map_err(|error| Breakdown::system("cannot build the system-call filter", error))
+/// any there is no recorder. Without `sockets`, every socket is refused.
+pub fn filters(traced: &[i64], sockets: bool) -> Result<Vec<BpfProgram>, Breakdown> {
+    build(traced, sockets).map_err(|error| Breakdown::system("cannot build the system-call filter", error))
 }
 
-fn build(traced: &[i64]) -> Result<Vec<BpfProgram>, BackendError> {
+fn build(traced: &[i64], sockets: bool) -> Result<Vec<BpfProgram>, BackendError> {
     let refusal = |rules: Rules, errno: i32| -> Result<BpfProgram, BackendError> {
         if traced.is_empty() {
             compile(rules, SeccompAction::Errno(errno as u32))
@@ -122,7 +122,12 @@ fn build(traced: &[i64]) -> Result<Vec<BpfProgram>, BackendError> {
     }
     let io_uring = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
     programs.push(refusal(calls(&io_uring), ENOSYS)?);
-    programs.push(refusal(refused()?, EPERM)?);
+    let mut rules = refused()?;
+    if !sockets {
+        // Pairs stay: programs talk to their children by them.
+        rules.extend(calls(&[libc::SYS_socket]));
+    }
+    programs.push(refusal(rules, EPERM)?);
     Ok(programs)
 }
 

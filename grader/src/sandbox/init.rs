@@ -28,6 +28,8 @@ pub const FAILURE: u8 = b'F';
 /// Everything that init and the program need, prepared before the clone. The descriptors lie above all places to which
 /// they are moved.
 pub struct Prepared {
+    /// Mounts that the root refers to by descriptor.
+    pub trees: Vec<OwnedFd>,
     /// Contents of `uid_map` and `gid_map`, where there is a user namespace to fill.
     pub map: Option<&'static CStr>,
     /// The root, where there is a mount namespace.
@@ -94,6 +96,7 @@ pub fn init(prepared: &Prepared) -> ! {
         if let Err(failed) = enter(prepared) {
             fail(failed);
         }
+        libc::syscall(libc::SYS_close_range, FIRST_CLOSED, u32::MAX, 0);
         let program = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as pid_t;
         if program == 0 {
             fail(run(prepared));
@@ -133,7 +136,9 @@ unsafe fn place_descriptors(prepared: &Prepared) {
         }
         libc::dup3(prepared.status.as_raw_fd(), STATUS, libc::O_CLOEXEC);
         libc::dup3(prepared.handshake.as_raw_fd(), HANDSHAKE, libc::O_CLOEXEC);
-        libc::syscall(libc::SYS_close_range, FIRST_CLOSED, u32::MAX, 0);
+        if prepared.trees.is_empty() {
+            libc::syscall(libc::SYS_close_range, FIRST_CLOSED, u32::MAX, 0);
+        }
     }
 }
 
@@ -148,7 +153,7 @@ fn enter(prepared: &Prepared) -> Result<(), Failed> {
     if let Some(root) = &prepared.root {
         // SAFETY: a literal of that length.
         unsafe { libc::sethostname(c"lab".as_ptr(), 3) };
-        root.mount()?;
+        root.mount(&prepared.trees)?;
     }
     Ok(())
 }

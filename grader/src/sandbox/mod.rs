@@ -36,10 +36,12 @@
 //! that capability alone; it is uid 0 there.
 
 mod arena;
+mod confine;
 mod filter;
 mod init;
 mod root;
 mod tree;
+mod watch;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -47,7 +49,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use arena::enter_arena;
+pub use confine::{CompileLimits, CompilePlan, Compiled, confine_if_asked};
 
 use crate::ask::Tier;
 use crate::verdict::Breakdown;
@@ -134,6 +139,8 @@ pub struct Tree {
     pub status: OwnedFd,
     /// How it is isolated.
     pub tier: Tier,
+    limits: Limits,
+    watch: watch::Watch,
 }
 
 impl Tree {
@@ -159,7 +166,7 @@ pub fn kill(_tier: Tier, init: impl AsFd) {
 }
 
 /// A bound of the sandbox that ended a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Bound {
     /// Its processes together held more memory than [`Limits::resident`].
     Memory(u64),
@@ -167,6 +174,10 @@ pub enum Bound {
     Processor(u64),
     /// It wrote more into one file than [`Limits::file_size`].
     FileSize(u64),
+    /// It took longer than so many seconds (compilers only; the bench has its own clock for programs).
+    Time(u64),
+    /// It wrote more than so many bytes of messages (compilers only).
+    Output(u64),
 }
 
 impl std::fmt::Display for Bound {
@@ -179,6 +190,8 @@ impl std::fmt::Display for Bound {
             Self::FileSize(bytes) => {
                 write!(out, "killed: it wrote more than {} MiB into one file", bytes >> 20)
             }
+            Self::Time(seconds) => write!(out, "killed: it took longer than {seconds} seconds"),
+            Self::Output(bytes) => write!(out, "killed: it wrote more than {bytes} bytes of messages"),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
@@ -12,6 +13,7 @@ use libc::c_int;
 use nix::errno::Errno;
 
 use super::Plan;
+use super::tree::Place;
 use crate::ask::Tier;
 use crate::verdict::Breakdown;
 
@@ -28,9 +30,25 @@ const BOUND: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID;
 enum Step {
     Directory(CString),
     File(CString, Vec<u8>),
-    Link { to: CString, at: CString },
-    Bind { from: CString, at: CString, attributes: u64 },
-    Tmpfs { at: CString, options: CString },
+    Link {
+        to: CString,
+        at: CString,
+    },
+    Bind {
+        from: CString,
+        at: CString,
+        attributes: u64,
+    },
+    /// A mount that the arena brought with it, by its place among the trees.
+    Tree {
+        index: usize,
+        at: CString,
+        attributes: u64,
+    },
+    Tmpfs {
+        at: CString,
+        options: CString,
+    },
     Proc(CString),
 }
 
@@ -39,6 +57,8 @@ pub struct Root {
     steps: Vec<Step>,
     /// What is bound so far, with all that lies below.
     shown: Vec<PathBuf>,
+    /// Where the program begins.
+    directory: CString,
     /// The executable's path within it.
     pub executable: CString,
 }
@@ -48,16 +68,17 @@ pub type Failed = (&'static CStr, Errno);
 
 impl Root {
     /// Lists what the root of `plan` shows.
-    pub fn list(plan: &Plan) -> Result<Self, Breakdown> {
-        let mut root = Self { steps: Vec::new(), shown: Vec::new(), executable: CString::default() };
-        let listed = root.list_all(plan);
+    pub fn list(plan: &Plan, place: &Place) -> Result<Self, Breakdown> {
+        let (directory, executable) = (c"/tmp".to_owned(), CString::default());
+        let mut root = Self { steps: Vec::new(), shown: Vec::new(), directory, executable };
+        let listed = root.list_all(plan, place);
         let next = "check that the path exists and that everybody may read it";
         listed
             .map_err(|error| Breakdown::new(format!("cannot lay out the program's files: {error}"), next))?;
         Ok(root)
     }
 
-    fn list_all(&mut self, plan: &Plan) -> io::Result<()> {
+    fn list_all(&mut self, plan: &Plan, place: &Place) -> io::Result<()> {
         self.list_system()?;
         self.list_etc(plan)?;
         self.list_devices()?;
@@ -68,18 +89,31 @@ impl Root {
         self.directory("/tmp")?;
         self.steps
             .push(Step::Tmpfs { at: text("/tmp")?, options: text("mode=1777,size=16m,nr_inodes=4096")? });
-        for path in &plan.readable {
-            self.bind(path, path)?;
+        for path in plan.readable.iter().chain(&place.directory) {
+            match place.trees.iter().position(|(tree, _)| tree == path) {
+                Some(index) => self.tree(index, path, BOUND | libc::MOUNT_ATTR_NODEV)?,
+                None => self.bind(path, path)?,
+            }
+        }
+        if let Some(directory) = &place.directory {
+            self.directory = text(directory)?;
         }
         let program = std::path::absolute(&plan.program)?;
-        let place = if self.shows(&program) {
+        let executable = if self.shows(&program) {
             program.clone()
         } else {
-            let place = Path::new(PROGRAMS).join(program.file_name().unwrap_or_default());
-            self.bind(&program, &place)?;
-            place
+            let at = Path::new(PROGRAMS).join(program.file_name().unwrap_or_default());
+            self.bind(&program, &at)?;
+            at
         };
-        self.executable = text(&place)?;
+        if let Some(path) = &place.writable {
+            let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+            match place.trees.iter().position(|(tree, _)| tree == path) {
+                Some(index) => self.tree(index, path, attributes)?,
+                None => self.bind_as(path, path, attributes)?,
+            }
+        }
+        self.executable = text(&executable)?;
         Ok(())
     }
 
@@ -160,38 +194,52 @@ impl Root {
         self.shown.iter().any(|shown| path.starts_with(shown))
     }
 
-    /// Shows `from` at `at`. A link is followed now: an absolute one would lead astray once the root has changed.
+    /// Shows `from` at `at`, read-only, unless it is in view already.
     fn bind(&mut self, from: &Path, at: &Path) -> io::Result<()> {
-        let at = std::path::absolute(at)?;
-        if at.components().any(|part| part == Component::ParentDir) {
-            return Err(io::Error::other(format!("{} goes upwards", at.display())));
-        }
-        if self.shows(&at) {
-            return Ok(());
-        }
+        if self.shows(at) { Ok(()) } else { self.bind_as(from, at, BOUND | libc::MOUNT_ATTR_NODEV) }
+    }
+
+    /// A link is followed now: an absolute one would lead astray once the root has changed.
+    fn bind_as(&mut self, from: &Path, at: &Path, attributes: u64) -> io::Result<()> {
         let because = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", from.display()));
         let real = fs::canonicalize(from).map_err(because)?;
         let kind = fs::metadata(&real).map_err(because)?.file_type();
+        self.prepare_place(at, kind.is_dir())?;
+        let mut old = PathBuf::from(OLD);
+        old.extend(real.components().skip(1));
+        let attributes =
+            if kind.is_char_device() { attributes & !libc::MOUNT_ATTR_NODEV } else { attributes };
+        self.steps.push(Step::Bind { from: text(&old)?, at: text(at)?, attributes });
+        Ok(())
+    }
+
+    /// Shows a directory that the arena brought with it.
+    fn tree(&mut self, index: usize, at: &Path, attributes: u64) -> io::Result<()> {
+        self.prepare_place(at, true)?;
+        self.steps.push(Step::Tree { index, at: text(at)?, attributes });
+        Ok(())
+    }
+
+    fn prepare_place(&mut self, at: &Path, directory: bool) -> io::Result<()> {
+        if !at.is_absolute() || at.components().any(|part| part == Component::ParentDir) {
+            return Err(io::Error::other(format!("{} is not a plain absolute path", at.display())));
+        }
         let mut parents: Vec<&Path> = at.ancestors().skip(1).collect();
         parents.pop();
         for parent in parents.into_iter().rev() {
             self.directory(parent)?;
         }
-        if kind.is_dir() {
-            self.directory(&at)?;
+        if directory {
+            self.directory(at)?;
         } else {
-            self.steps.push(Step::File(text(&at)?, Vec::new()));
+            self.steps.push(Step::File(text(at)?, Vec::new()));
         }
-        let mut old = PathBuf::from(OLD);
-        old.extend(real.components().skip(1));
-        let attributes = if kind.is_char_device() { BOUND } else { BOUND | libc::MOUNT_ATTR_NODEV };
-        self.steps.push(Step::Bind { from: text(&old)?, at: text(&at)?, attributes });
-        self.shown.push(at);
+        self.shown.push(at.to_path_buf());
         Ok(())
     }
 
     /// Furnishes the root and goes there. Runs in init, in a mount namespace of its own, without allocating.
-    pub fn mount(&self) -> Result<(), Failed> {
+    pub fn mount(&self, trees: &[OwnedFd]) -> Result<(), Failed> {
         mount(c"none", c"/", None, libc::MS_REC | libc::MS_PRIVATE, None)
             .map_err(|errno| (c"mount / private", errno))?;
         // Any directory will do; what is in it comes back into view as soon as the new root has become /.
@@ -212,7 +260,7 @@ impl Root {
         // SAFETY: a literal path.
         done(unsafe { libc::chdir(c"/".as_ptr()) }).map_err(|errno| (c"chdir /", errno))?;
         for step in &self.steps {
-            step.take()?;
+            step.take(trees)?;
         }
         // SAFETY: literal paths.
         done(unsafe { libc::umount2(c"/old".as_ptr(), libc::MNT_DETACH) })
@@ -220,13 +268,13 @@ impl Root {
         // SAFETY: as above.
         done(unsafe { libc::rmdir(c"/old".as_ptr()) }).map_err(|errno| (c"rmdir /old", errno))?;
         attributes(c"/", BOUND | libc::MOUNT_ATTR_NODEV, 0).map_err(|errno| (c"make / read-only", errno))?;
-        // SAFETY: a literal path.
-        done(unsafe { libc::chdir(c"/tmp".as_ptr()) }).map_err(|errno| (c"chdir /tmp", errno))
+        // SAFETY: a C string that lives as long as this root.
+        done(unsafe { libc::chdir(self.directory.as_ptr()) }).map_err(|errno| (c"chdir", errno))
     }
 }
 
 impl Step {
-    fn take(&self) -> Result<(), Failed> {
+    fn take(&self, trees: &[OwnedFd]) -> Result<(), Failed> {
         match self {
             Self::Directory(path) => {
                 // SAFETY: `path` is a C string that lives as long as the step.
@@ -244,6 +292,10 @@ impl Step {
                 mount(from, at, None, libc::MS_BIND | libc::MS_REC, None)
                     .map_err(|errno| (c"bind", errno))?;
                 attributes(at, *set, libc::AT_RECURSIVE).map_err(|errno| (c"make a bind read-only", errno))
+            }
+            Self::Tree { index, at, attributes: set } => {
+                move_mount(&trees[*index], at).map_err(|errno| (c"move a mount", errno))?;
+                attributes(at, *set, libc::AT_RECURSIVE).map_err(|errno| (c"make a mount read-only", errno))
             }
             Self::Tmpfs { at, options } => {
                 let flags = libc::MS_NOSUID | libc::MS_NODEV;
@@ -282,6 +334,20 @@ fn mount(
     let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
     // SAFETY: every pointer is null or a live C string.
     done(unsafe { libc::mount(from.as_ptr(), at.as_ptr(), pointer(kind), flags, pointer(options).cast()) })
+}
+
+fn move_mount(tree: &OwnedFd, at: &CStr) -> Result<(), Errno> {
+    // SAFETY: both paths are live C strings.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            at.as_ptr(),
+            libc::MOVE_MOUNT_F_EMPTY_PATH,
+        ) as c_int
+    })
 }
 
 fn attributes(at: &CStr, set: u64, flags: c_int) -> Result<(), Errno> {

@@ -4,6 +4,7 @@ use std::ffi::{CString, OsString};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use libc::{c_int, pid_t};
@@ -15,11 +16,12 @@ use nix::sys::socket::{
     sockopt,
 };
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{Pid, pipe2, read, write};
+use nix::unistd::{Pid, geteuid, pipe2, read, write};
 
 use super::init::{FAILURE, Prepared, REPORT, Strings, init};
 use super::root::Root;
-use super::{Limits, Plan, Report, Tree, filter};
+use super::watch::Watch;
+use super::{Bound, Limits, Plan, Report, Tree, filter};
 use crate::ask::Tier;
 use crate::verdict::Breakdown;
 
@@ -31,9 +33,30 @@ const SET_UP_MS: u16 = 20_000;
 
 const CAP_NET_RAW: u64 = 13;
 
+/// What differs between a student's program and a compiler.
+#[derive(Default)]
+pub struct Place {
+    /// Mounts of readable paths that the arena itself could not reach.
+    pub trees: Vec<(PathBuf, OwnedFd)>,
+    /// The working directory, which it may read; else `/tmp`.
+    pub directory: Option<PathBuf>,
+    /// The directory in which it may write besides `/tmp`.
+    pub writable: Option<PathBuf>,
+    /// Whether it gets no socket at all.
+    pub no_sockets: bool,
+    /// Whether it keeps root's uid, without a capability, where there are no namespaces.
+    pub keep_uid: bool,
+}
+
 /// See [`super::spawn`].
 pub fn spawn(plan: Plan) -> Result<Tree, Breakdown> {
+    spawn_in(plan, Place::default())
+}
+
+/// Starts a tree with more in view than a student's program has.
+pub fn spawn_in(plan: Plan, place: Place) -> Result<Tree, Breakdown> {
     let arena = plan.arena;
+    let limits = plan.limits;
     let net_raw = plan.net_raw;
     let failed = |what: &'static str| move |error: Errno| Breakdown::system(what, error);
     let (handshake, other_end) =
@@ -45,12 +68,15 @@ pub fn spawn(plan: Plan) -> Result<Tree, Breakdown> {
     let (status, status_writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_DIRECT).map_err(failed("pipe"))?;
     fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed("fcntl"))?;
     let (go, go_writer) = pipe2(OFlag::O_CLOEXEC).map_err(failed("pipe"))?;
-    let prepared = prepare(plan, status_writer, other_end, (go, go_writer))?;
+    let prepared = prepare(plan, place, status_writer, other_end, (go, go_writer))?;
     let (init_pid, init) = clone(&prepared, namespaces(arena.tier, net_raw))?;
     write(&prepared.go_writer, b"g").map_err(failed("cannot start the program's init"))?;
     // Drops our copies of init's descriptors: the other ends close when the program's side does.
     drop(prepared);
-    let mut tree = Tree { init, init_pid, program_pid: 0, handshake, status, tier: arena.tier };
+    let watched = init.try_clone().map_err(|error| Breakdown::system("dup", error))?;
+    let watch = Watch::start(watched, init_pid, limits.resident);
+    let mut tree =
+        Tree { init, init_pid, program_pid: 0, handshake, status, tier: arena.tier, limits, watch };
     match meet(&tree) {
         Ok(pid) => tree.program_pid = pid,
         Err(breakdown) => {
@@ -75,12 +101,13 @@ fn namespaces(tier: Tier, net_raw: bool) -> c_int {
 
 fn prepare(
     plan: Plan,
+    place: Place,
     status: OwnedFd,
     handshake: OwnedFd,
     (go, go_writer): (OwnedFd, OwnedFd),
 ) -> Result<Prepared, Breakdown> {
     let root = match plan.arena.tier {
-        Tier::A | Tier::B => Some(Root::list(&plan)?),
+        Tier::A | Tier::B => Some(Root::list(&plan, &place)?),
         Tier::C => None,
     };
     let strings = |texts: Vec<OsString>| -> Result<Strings, Breakdown> {
@@ -99,8 +126,10 @@ fn prepare(
     };
     let [input, output, errors] = plan.stdio;
     let user_namespace = plan.arena.tier != Tier::C && !plan.net_raw;
-    let root_in_c = plan.arena.tier == Tier::C && nix::unistd::geteuid().is_root();
+    let takes_uid = plan.arena.tier == Tier::C && geteuid().is_root() && !place.keep_uid;
+    let trees = place.trees.into_iter().map(|(_, tree)| above_places(tree)).collect::<Result<_, _>>()?;
     Ok(Prepared {
+        trees,
         map: user_namespace.then_some(c"1000 0 1"),
         root,
         executable,
@@ -113,9 +142,9 @@ fn prepare(
         go_writer: above_places(go_writer)?,
         limits: limits(&plan.limits),
         capabilities: if plan.net_raw { 1 << CAP_NET_RAW } else { 0 },
-        uid: root_in_c.then_some(plan.arena.uid),
+        uid: takes_uid.then_some(plan.arena.uid),
         ignored_signals: plan.ignored_signals,
-        filters: filter::filters(&plan.traced_calls)?,
+        filters: filter::filters(&plan.traced_calls, !place.no_sockets)?,
         wait_for_orphans: plan.wait_for_orphans,
     })
 }
@@ -220,13 +249,15 @@ pub fn report(tree: &Tree) -> Result<Option<Report>, Breakdown> {
             };
             let time = |index: usize| Duration::from_micros(number(index).unsigned_abs());
             let max_resident = number(3).unsigned_abs() << 10;
-            Ok(Some(Report {
+            let mut report = Report {
                 status: number(0) as i32,
                 user: time(1),
                 system: time(2),
                 max_resident,
                 bound: None,
-            }))
+            };
+            report.bound = bound(tree, &report);
+            Ok(Some(report))
         }
         [FAILURE, a, b, c, d, ref name @ ..] => {
             let error = io::Error::from_raw_os_error(i32::from_ne_bytes([a, b, c, d]));
@@ -236,8 +267,24 @@ pub fn report(tree: &Tree) -> Result<Option<Report>, Breakdown> {
         // Init is gone without a word: the whole tree was killed from outside.
         _ => {
             let none = Duration::ZERO;
-            Ok(Some(Report { status: libc::SIGKILL, user: none, system: none, max_resident: 0, bound: None }))
+            let mut report =
+                Report { status: libc::SIGKILL, user: none, system: none, max_resident: 0, bound: None };
+            report.bound = bound(tree, &report);
+            Ok(Some(report))
         }
+    }
+}
+
+/// The bound that a wait status and the processor time speak of.
+fn bound(tree: &Tree, report: &Report) -> Option<Bound> {
+    let limits = &tree.limits;
+    let used = report.user + report.system;
+    match report.status & 0x7f {
+        libc::SIGXFSZ => Some(Bound::FileSize(limits.file_size)),
+        libc::SIGXCPU => Some(Bound::Processor(limits.cpu)),
+        libc::SIGKILL if used >= Duration::from_secs(limits.cpu) => Some(Bound::Processor(limits.cpu)),
+        libc::SIGKILL if tree.watch.exceeded() => Some(Bound::Memory(limits.resident)),
+        _ => None,
     }
 }
 

@@ -1,0 +1,105 @@
+//! Watches the memory of a tree. A limit of address space counts each process for itself and counts what is never
+//! touched; only the arena sees what all of them really hold.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use libc::pid_t;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::tree::signal;
+
+/// How often to look while a tree is large, and while it is small: in between, a program can take what two processors
+/// can clear in that time.
+const PERIOD_MS: u16 = 20;
+const SMALL_PERIOD_MS: u16 = 60;
+/// A tree is small below this part of its limit.
+const SMALL: u64 = 8;
+
+/// A thread that kills a tree whose memory exceeds its limit; it ends with the tree.
+pub struct Watch {
+    exceeded: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// Starts to watch the tree of `init` (its pidfd and pid). Without a thread to do it, nothing is watched.
+    pub fn start(init: OwnedFd, pid: pid_t, limit: u64) -> Self {
+        let exceeded = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&exceeded);
+        let _ =
+            thread::Builder::new().name("memory watch".into()).spawn(move || watch(&init, pid, limit, &seen));
+        Self { exceeded }
+    }
+
+    /// Whether it has killed the tree.
+    pub fn exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::SeqCst)
+    }
+}
+
+fn watch(init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
+    let mut period = PERIOD_MS;
+    loop {
+        let mut ended = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ended, PollTimeout::from(period)) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            _ => return,
+        }
+        let held = resident(pid);
+        period = if held < limit / SMALL { SMALL_PERIOD_MS } else { PERIOD_MS };
+        if held > limit && proportional(pid) > limit {
+            exceeded.store(true, Ordering::SeqCst);
+            signal(init.as_fd(), libc::SIGKILL);
+            return;
+        }
+    }
+}
+
+/// The memory of the tree of `init` in bytes, pages that it shares with files left out. Cheap, but what processes share
+/// after a fork counts once for each.
+pub fn resident(init: pid_t) -> u64 {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .unwrap_or(4096)
+        .unsigned_abs();
+    sum(init, |pid| {
+        let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+        let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+        let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
+        Some(resident.saturating_sub(shared) * page)
+    })
+}
+
+/// The same, with shared pages divided among those who share them. Costs the kernel a walk over all their pages.
+fn proportional(init: pid_t) -> u64 {
+    sum(init, |pid| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? << 10)
+    })
+}
+
+/// Adds up what `measure` says of every process below `init`.
+fn sum(init: pid_t, measure: impl Fn(pid_t) -> Option<u64>) -> u64 {
+    let (mut total, mut left) = (0, children(init));
+    while let Some(pid) = left.pop() {
+        total += measure(pid).unwrap_or(0);
+        left.extend(children(pid));
+    }
+    total
+}
+
+/// The children of every thread of `pid`.
+pub fn children(pid: pid_t) -> Vec<pid_t> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let lists =
+        threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}

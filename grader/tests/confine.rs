@@ -1,0 +1,203 @@
+//! The compiler's confinement: what honest sources need is there, what hostile ones ask for is not, and each limit is
+//! named.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use grader::ask::Tier;
+use grader::sandbox::{Bound, CompilePlan, Compiled};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Not the ordinary user's, and not that of the other tests' arenas.
+const UID: u32 = 61_001;
+
+fn main() -> ExitCode {
+    if let Some(code) = grader::sandbox::confine_if_asked() {
+        return code;
+    }
+    let trials: &[(&str, fn())] = &[
+        ("honest_program_compiles_and_runs", honest_program_compiles_and_runs),
+        ("c_program_compiles_and_runs", c_program_compiles_and_runs),
+        ("error_keeps_its_words", error_keeps_its_words),
+        ("files_of_the_machine_are_not_there", files_of_the_machine_are_not_there),
+        ("environment_is_empty", environment_is_empty),
+        ("sources_cannot_be_written", sources_cannot_be_written),
+        ("there_is_no_network", there_is_no_network),
+        ("time_is_limited", time_is_limited),
+        ("memory_is_limited", memory_is_limited),
+        ("messages_are_limited", messages_are_limited),
+        ("file_size_is_limited", file_size_is_limited),
+        ("links_left_behind_are_removed", links_left_behind_are_removed),
+    ];
+    let trials = trials.iter().map(|(name, run)| {
+        let run = *run;
+        Trial::test(*name, move || {
+            run();
+            Ok::<(), Failed>(())
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+/// The directory of one submission: sources and an empty `out`.
+struct Bed {
+    directory: tempfile::TempDir,
+}
+
+impl Bed {
+    /// Under root it lies where only root can go.
+    fn new(source: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("src/bin")).unwrap();
+        fs::create_dir(directory.path().join("out")).unwrap();
+        fs::write(directory.path().join("src/bin/program.rs"), source).unwrap();
+        fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o700)).unwrap();
+        Self { directory }
+    }
+
+    fn out(&self) -> PathBuf {
+        self.directory.path().join("out")
+    }
+
+    fn plan(&self, program: &Path, arguments: &[&str], readable: Vec<PathBuf>) -> CompilePlan {
+        CompilePlan {
+            tier: Tier::A,
+            uid: UID,
+            program: program.to_path_buf(),
+            arguments: arguments.iter().map(Into::into).collect(),
+            env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+            directory: self.directory.path().to_path_buf(),
+            readable,
+            out: self.out(),
+            limits: Default::default(),
+        }
+    }
+
+    fn rustc(&self, edit: impl FnOnce(&mut CompilePlan)) -> Compiled {
+        let sysroot = sysroot();
+        let arguments = ["src/bin/program.rs", "--edition=2024", "-o", "out/program", "-Cdebuginfo=0"];
+        let mut plan = self.plan(&sysroot.join("bin/rustc"), &arguments, vec![sysroot.clone()]);
+        edit(&mut plan);
+        run(&plan)
+    }
+
+    fn shell(&self, script: &str, edit: impl FnOnce(&mut CompilePlan)) -> Compiled {
+        let mut plan = self.plan(Path::new("/bin/sh"), &["-c", script], Vec::new());
+        edit(&mut plan);
+        run(&plan)
+    }
+}
+
+fn sysroot() -> PathBuf {
+    let output = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+fn run(plan: &CompilePlan) -> Compiled {
+    use std::io::Write;
+    let (mut command, ask) = plan.command().unwrap();
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&ask).unwrap();
+    plan.result(&child.wait_with_output().unwrap()).unwrap()
+}
+
+fn honest_program_compiles_and_runs() {
+    let bed = Bed::new("fn main() { println!(\"{}\", include_str!(\"program.rs\").len()); }");
+    let compiled = bed.rustc(|_| ());
+    assert!(compiled.status.success(), "{compiled:?}");
+    let output = Command::new(bed.out().join("program")).output().unwrap();
+    assert_eq!(output.stdout, b"63\n");
+}
+
+fn c_program_compiles_and_runs() {
+    let bed = Bed::new("");
+    fs::write(bed.directory.path().join("program.c"), "int main(void) { return 7; }").unwrap();
+    let compiled = run(&bed.plan(Path::new("/usr/bin/cc"), &["-o", "out/program", "program.c"], Vec::new()));
+    assert!(compiled.status.success(), "{compiled:?}");
+    assert_eq!(Command::new(bed.out().join("program")).status().unwrap().code(), Some(7));
+}
+
+fn error_keeps_its_words() {
+    let compiled = Bed::new("fn main() { undefined(); }").rustc(|_| ());
+    assert_eq!((compiled.status.code(), compiled.bound), (Some(1), None));
+    assert!(compiled.messages.contains("cannot find function `undefined`"), "{compiled:?}");
+    assert!(compiled.messages.contains("src/bin/program.rs:1:13"), "{compiled:?}");
+}
+
+fn files_of_the_machine_are_not_there() {
+    let own = std::env::current_exe().unwrap();
+    let home = std::env::var("HOME").unwrap_or_default();
+    for path in ["/etc/shadow", "/etc/hostname", own.to_str().unwrap(), &format!("{home}/.bashrc")] {
+        let compiled = Bed::new(&format!("fn main() {{ include_bytes!({path:?}); }}")).rustc(|_| ());
+        assert_eq!(compiled.status.code(), Some(1), "{path}: {compiled:?}");
+        assert!(compiled.messages.contains("couldn't read"), "{path}: {compiled:?}");
+    }
+}
+
+fn environment_is_empty() {
+    let bed = Bed::new("");
+    let compiled = bed.shell("env | sort", |_| ());
+    let variables: Vec<&str> = compiled.messages.lines().filter(|line| line.contains('=')).collect();
+    let working_directory = format!("PWD={}", bed.directory.path().display());
+    assert_eq!(variables, ["PATH=/usr/local/bin:/usr/bin:/bin", &working_directory]);
+}
+
+fn sources_cannot_be_written() {
+    let bed = Bed::new("");
+    let compiled =
+        bed.shell("echo x > src/bin/program.rs; echo y > new; echo z > out/fine; touch /usr/x", |_| ());
+    assert_eq!(compiled.messages.matches("Read-only").count(), 3, "{compiled:?}");
+    assert_eq!(fs::read(bed.out().join("fine")).unwrap(), b"z\n");
+}
+
+fn there_is_no_network() {
+    let script = "import socket\ntry: socket.socket()\nexcept PermissionError: print('refused')";
+    let bed = Bed::new("");
+    let compiled = run(&bed.plan(Path::new("/usr/bin/python3"), &["-I", "-c", script], Vec::new()));
+    assert_eq!(compiled.messages, "refused\n");
+}
+
+fn time_is_limited() {
+    let source = "const fn f() { let mut n = 0u64; loop { n = n.wrapping_add(1); if n == 1 << 60 { break } } }\n\
+        #[allow(long_running_const_eval)] const _: () = f(); fn main() {}";
+    let start = std::time::Instant::now();
+    let compiled = Bed::new(source).rustc(|plan| plan.limits.seconds = 1);
+    assert!(
+        matches!(compiled.bound, Some(Bound::Time(1) | Bound::Processor(1))),
+        "{compiled:?}: {}",
+        compiled.messages
+    );
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+fn memory_is_limited() {
+    let script = "a = []\nwhile True: a.append(bytearray(b'x') * (1 << 20))";
+    let bed = Bed::new("");
+    let mut plan = bed.plan(Path::new("/usr/bin/python3"), &["-I", "-c", script], Vec::new());
+    plan.limits.memory = 128 << 20;
+    assert_eq!(run(&plan).bound, Some(Bound::Memory(128 << 20)));
+}
+
+fn messages_are_limited() {
+    let compiled = Bed::new("").shell("yes", |plan| plan.limits.messages = 1000);
+    assert!(matches!(compiled.bound, Some(Bound::Output(_))), "{compiled:?}");
+    assert_eq!(compiled.messages.len(), 1000);
+}
+
+fn file_size_is_limited() {
+    let compiled =
+        Bed::new("").shell("exec head -c 3M /dev/zero > out/large", |plan| plan.limits.file_size = 1 << 20);
+    assert_eq!(compiled.bound, Some(Bound::FileSize(1 << 20)), "{compiled:?}");
+}
+
+fn links_left_behind_are_removed() {
+    let bed = Bed::new("");
+    let compiled =
+        bed.shell("ln -s /etc/shadow out/link; mkfifo out/pipe; mkdir out/below; echo x > out/file", |_| ());
+    assert!(compiled.status.success(), "{compiled:?}");
+    let left: Vec<_> = fs::read_dir(bed.out()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["file"]);
+}
