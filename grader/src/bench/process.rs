@@ -252,9 +252,10 @@ impl<'a> Start<'a> {
         match &self.stdin {
             Stdin::Empty => Ok((open("/dev/null", false)?, None)),
             Stdin::Silent | Stdin::Bytes(_) => {
-                let (reader, writer) = pipe()?;
+                // The program's own end blocks, as a shell's would: only ours must not.
+                let (reader, writer) = new_pipe()?;
                 set_nonblocking(&writer)?;
-                Ok((reader.into(), Some(File::from(writer))))
+                Ok((reader, Some(File::from(writer))))
             }
         }
     }
@@ -284,10 +285,13 @@ fn open(path: &str, write: bool) -> Result<OwnedFd, Breakdown> {
 
 /// A pipe whose reading end, the bench's, does not block.
 fn pipe() -> Result<(File, OwnedFd), Breakdown> {
-    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)
-        .map_err(|error| Breakdown::system("cannot create a pipe", error))?;
+    let (reader, writer) = new_pipe()?;
     set_nonblocking(&reader)?;
     Ok((File::from(reader), writer))
+}
+
+fn new_pipe() -> Result<(OwnedFd, OwnedFd), Breakdown> {
+    nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|error| Breakdown::system("cannot create a pipe", error))
 }
 
 fn set_nonblocking(fd: &OwnedFd) -> Result<(), Breakdown> {
