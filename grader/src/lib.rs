@@ -22,6 +22,7 @@ pub mod house;
 pub mod intake;
 pub mod list;
 pub mod mutant;
+pub mod packing;
 pub mod probe;
 pub mod recorder;
 pub mod recording;

@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Suite};
 
-mod endianness;
+pub(crate) mod endianness;
 pub(crate) mod fork;
 mod multicast;
 pub(crate) mod pipes;
