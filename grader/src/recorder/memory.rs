@@ -36,7 +36,7 @@ pub fn u32(pid: i32, address: u64) -> Option<u32> {
 
 /// An `i32` in this machine's order.
 pub fn i32(pid: i32, address: u64) -> Option<i32> {
-    u32(pid, address).map(u32::cast_signed)
+    u32(pid, address).map(|value| value as i32)
 }
 
 /// A string that ends in a zero byte, up to `most` bytes of it.

@@ -21,7 +21,7 @@ pub enum Stop {
     /// About to end with this raw status; memory and descriptors are still there.
     Ending(i32),
     /// Stopped with its whole process by a stop signal.
-    GroupStop(i32),
+    Halted(i32),
     /// Just attached, interrupted, or woken from a group stop.
     Trap,
     /// A signal is about to be delivered.
@@ -72,7 +72,7 @@ fn understand(pid: pid_t, status: c_int) -> Option<Stop> {
         libc::PTRACE_EVENT_EXEC => Stop::Loaded(pid_t::try_from(message(pid)?).unwrap_or(pid)),
         libc::PTRACE_EVENT_EXIT => Stop::Ending(message(pid).map_or(0, |status| (status & 0xffff) as i32)),
         libc::PTRACE_EVENT_STOP if signal == libc::SIGTRAP => Stop::Trap,
-        libc::PTRACE_EVENT_STOP => Stop::GroupStop(signal),
+        libc::PTRACE_EVENT_STOP => Stop::Halted(signal),
         _ if signal == libc::SIGTRAP | 0x80 => Stop::Leave,
         _ => Stop::Signal(signal),
     })
@@ -182,8 +182,11 @@ pub fn entry(pid: pid_t) -> Option<Entry> {
 /// What the call at whose exit a thread stands returns.
 pub fn result(pid: pid_t) -> Option<i64> {
     let information = syscall_information(pid)?;
+    if information.op != libc::PTRACE_SYSCALL_INFO_EXIT {
+        return None;
+    }
     // SAFETY: `op` says which member of the union the kernel filled.
-    (information.op == libc::PTRACE_SYSCALL_INFO_EXIT).then(|| unsafe { information.u.exit.sval })
+    Some(unsafe { information.u.exit.sval })
 }
 
 /// Reads a register set into `bytes`; whether that was possible.

@@ -36,7 +36,7 @@ impl Registers {
     pub fn entry(&self) -> Entry {
         let r = &self.0;
         Entry {
-            number: r.orig_rax.cast_signed(),
+            number: r.orig_rax as i64,
             arguments: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9],
             instruction: r.rip,
         }
@@ -57,12 +57,12 @@ impl Registers {
 
     /// What the call returns.
     pub fn set_result(&mut self, result: i64) {
-        self.0.rax = result.cast_unsigned();
+        self.0.rax = result as u64;
     }
 
     /// Which call is made, -1 for none; at an entry or exit. Returns whether that is possible here.
     pub fn set_number(&mut self, _pid: i32, number: i64) -> bool {
-        self.0.orig_rax = number.cast_unsigned();
+        self.0.orig_rax = number as u64;
         true
     }
 
@@ -77,11 +77,7 @@ impl Registers {
     /// The call and its arguments as they stand in the registers.
     pub fn entry(&self) -> Entry {
         let r = &self.0.regs;
-        Entry {
-            number: r[8].cast_signed(),
-            arguments: [r[0], r[1], r[2], r[3], r[4], r[5]],
-            instruction: self.0.pc,
-        }
+        Entry { number: r[8] as i64, arguments: [r[0], r[1], r[2], r[3], r[4], r[5]], instruction: self.0.pc }
     }
 
     /// The value of an argument. The first shares its register with the result.
@@ -91,7 +87,7 @@ impl Registers {
 
     /// What the call returns.
     pub fn set_result(&mut self, result: i64) {
-        self.0.regs[0] = result.cast_unsigned();
+        self.0.regs[0] = result as u64;
     }
 
     /// Which call is made, -1 for none; at an entry or exit. Returns whether that is possible here.

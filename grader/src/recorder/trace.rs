@@ -201,7 +201,7 @@ impl Tracer {
             return;
         }
         if let Some(thread) = self.threads.get_mut(&pid) {
-            thread.stopped = matches!(stop, Stop::GroupStop(_));
+            thread.stopped = matches!(stop, Stop::Halted(_));
         }
         match stop {
             Stop::Entry => self.entry(pid),
@@ -209,7 +209,7 @@ impl Tracer {
             Stop::Born(child) => self.born(pid, child),
             Stop::Loaded(former) => self.loaded(pid, former),
             Stop::Ending(status) => self.ending(pid, status),
-            Stop::GroupStop(_) => {
+            Stop::Halted(_) => {
                 let _ = ptrace::listen(pid);
             }
             Stop::Trap => self.go_on(pid, 0),

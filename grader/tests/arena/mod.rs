@@ -20,6 +20,7 @@ const DEDICATED: u32 = 61_000;
 const ORDINARY: u32 = 62_000;
 
 /// A function to run in an arena; it panics where it fails.
+#[derive(Clone, Copy)]
 pub struct Trial {
     /// Its name.
     pub name: &'static str,

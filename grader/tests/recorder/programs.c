@@ -1,0 +1,281 @@
+/* Small programs for the recorder's trials: the first argument says which. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static struct sockaddr_in address(int port) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    a.sin_addr.s_addr = htonl(INADDR_ANY);
+    return a;
+}
+
+static int udp_server(void) {
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in a = address(5000), peer;
+    socklen_t length = sizeof peer;
+    unsigned char b[16];
+    if (bind(s, (struct sockaddr *)&a, sizeof a)) return 1;
+    ssize_t n = recvfrom(s, b, sizeof b, 0, (struct sockaddr *)&peer, &length);
+    if (n != 2) return 1;
+    b[1]++;
+    struct iovec part = {b, 2};
+    struct msghdr m = {.msg_name = &peer, .msg_namelen = length, .msg_iov = &part, .msg_iovlen = 1};
+    return sendmsg(s, &m, 0) == 2 ? 0 : 1;
+}
+
+static int udp_client(void) {
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in a = address(5000);
+    unsigned char b[2] = {1, 2};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connect(s, (struct sockaddr *)&a, sizeof a);
+    send(s, b, 2, 0);
+    if (recv(s, b, 2, 0) != 2) return 1;
+    close(s);
+    return b[1] == 3 ? 0 : 1;
+}
+
+static int listener(void) {
+    int s = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    struct sockaddr_in a = address(5000);
+    setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(s, (struct sockaddr *)&a, sizeof a) || listen(s, 5)) exit(1);
+    return s;
+}
+
+/* Echoes until EOF: "once" uses one write a read, "loop" repeats until all is sent, "writev" in two parts. */
+static int tcp_server(const char *style) {
+    int s = listener();
+    int c;
+    while ((c = accept(s, NULL, NULL)) < 0)
+        if (!strcmp(style, "once")) return 9;
+    char b[64];
+    ssize_t n;
+    for (;;) {
+        n = read(c, b, sizeof b);
+        if (n < 0 && errno == EINTR && strcmp(style, "once")) continue;
+        if (n < 0) return 8;
+        if (n == 0) break;
+        if (!strcmp(style, "once")) {
+            write(c, b, n);
+        } else if (!strcmp(style, "writev")) {
+            struct iovec v[2] = {{b, n / 2}, {b + n / 2, n - n / 2}};
+            writev(c, v, 2);
+        } else {
+            ssize_t at = 0;
+            while (at < n) at += send(c, b + at, n - at, MSG_NOSIGNAL);
+        }
+    }
+    close(c);
+    close(s);
+    return 0;
+}
+
+static int tcp_client(int length) {
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = address(5000);
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    char b[64], r[65];
+    memset(b, 'x', sizeof b);
+    if (connect(s, (struct sockaddr *)&a, sizeof a)) return 1;
+    send(s, b, length, 0);
+    shutdown(s, SHUT_WR);
+    int got = 0;
+    ssize_t n;
+    while ((n = recv(s, r, sizeof r, 0)) > 0) got += n;
+    printf("%d\n", got);
+    return 0;
+}
+
+static void ignore(int signal) { (void)signal; }
+
+static int zombie(int seconds) {
+    pid_t child = fork();
+    if (child == 0) _exit(3);
+    struct timespec t0, t1;
+    clock_gettime(CLOCK_MONOTONIC, &t0);
+    for (int i = 0; i < 5; i++) {
+        printf("parent is running... %d\n", i);
+        fflush(stdout);
+        sleep(seconds);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &t1);
+    int status;
+    pid_t got = wait(&status);
+    double took = t1.tv_sec - t0.tv_sec + (t1.tv_nsec - t0.tv_nsec) / 1e9;
+    printf("%d %d elapsed %.1f\n", got == child, status, took);
+    return 0;
+}
+
+static void *nap(void *unused) {
+    (void)unused;
+    usleep(20000);
+    return NULL;
+}
+
+static void *load_other(void *name) {
+    char *argv[] = {name, "exit", "5", NULL};
+    execv(name, argv);
+    return NULL;
+}
+
+/* A sleep met by SIGCHLD after two of ten seconds. */
+static int sleep_and_signal(void) {
+    struct sigaction action = {.sa_handler = ignore};
+    sigaction(SIGCHLD, &action, NULL);
+    if (fork() == 0) {
+        sleep(2);
+        _exit(0);
+    }
+    unsigned left = sleep(10);
+    time_t now = time(NULL);
+    sleep(0);
+    printf("left %u\n", left);
+    return now ? wait(NULL) < 0 : 1;
+}
+
+/* Every way of waiting for half a second; prints how long each took. */
+static int waits(void) {
+    struct timespec half = {0, 500000000}, t0, t1;
+    struct timeval half_v = {0, 500000};
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in a = address(0);
+    char b[1];
+    bind(s, (struct sockaddr *)&a, sizeof a);
+    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &half_v, sizeof half_v);
+    for (int way = 0; way < 7; way++) {
+        clock_gettime(CLOCK_MONOTONIC, &t0);
+        struct timespec until;
+        struct timeval v = half_v;
+        switch (way) {
+        case 0: usleep(500000); break;
+        case 1: nanosleep(&half, NULL); break;
+        case 2: until = t0; until.tv_nsec += 500000000;
+                if (until.tv_nsec >= 1000000000) { until.tv_nsec -= 1000000000; until.tv_sec++; }
+                clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL); break;
+        case 3: select(0, NULL, NULL, NULL, &v); break;
+        case 4: poll(NULL, 0, 500); break;
+        case 5: clock_gettime(CLOCK_REALTIME, &until); until.tv_nsec += 500000000;
+                if (until.tv_nsec >= 1000000000) { until.tv_nsec -= 1000000000; until.tv_sec++; }
+                pthread_mutex_lock(&mutex); pthread_cond_timedwait(&cond, &mutex, &until);
+                pthread_mutex_unlock(&mutex); break;
+        case 6: if (recv(s, b, 1, 0) != -1 || errno != EAGAIN) printf("not EAGAIN "); break;
+        }
+        clock_gettime(CLOCK_MONOTONIC, &t1);
+        printf("%.1f ", t1.tv_sec - t0.tv_sec + (t1.tv_nsec - t0.tv_nsec) / 1e9);
+    }
+    printf("\n");
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    const char *what = argc > 1 ? argv[1] : "", *how = argc > 2 ? argv[2] : "";
+    if (!strcmp(what, "exit")) return atoi(how);
+    if (!strcmp(what, "udp-server")) return udp_server();
+    if (!strcmp(what, "udp-client")) return udp_client();
+    if (!strcmp(what, "tcp-server")) return tcp_server(how);
+    if (!strcmp(what, "tcp-client")) return tcp_client(atoi(how));
+    if (!strcmp(what, "zombie")) return zombie(atoi(how));
+    if (!strcmp(what, "sleep-and-signal")) return sleep_and_signal();
+    if (!strcmp(what, "waits")) return waits();
+    if (!strcmp(what, "handler")) {
+        struct sigaction action = {.sa_handler = ignore, .sa_flags = !strcmp(how, "restart") ? SA_RESTART : 0};
+        sigaction(SIGCHLD, &action, NULL);
+        return tcp_server(argc > 3 ? argv[3] : "once");
+    }
+    if (!strcmp(what, "forks")) {
+        int many = atoi(how);
+        for (int i = 0; i < many; i++)
+            if (fork() == 0) _exit(i & 255);
+        int seen = 0;
+        while (wait(NULL) > 0) seen++;
+        printf("%d\n", seen);
+        return 0;
+    }
+    if (!strcmp(what, "vfork")) {
+        pid_t child = vfork();
+        if (child == 0) {
+            execl(argv[0], argv[0], "exit", "4", NULL);
+            _exit(1);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        pid_t second;
+        char *arguments[] = {argv[0], "exit", "6", NULL};
+        posix_spawn(&second, argv[0], NULL, NULL, arguments, environ);
+        int other;
+        waitpid(second, &other, 0);
+        printf("%d %d\n", WEXITSTATUS(status), WEXITSTATUS(other));
+        return 0;
+    }
+    if (!strcmp(what, "thread-exec")) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, load_other, argv[0]);
+        for (;;) pause();
+    }
+    if (!strcmp(what, "threads")) {
+        pthread_t thread[8];
+        for (int i = 0; i < 8; i++) pthread_create(&thread[i], NULL, nap, NULL);
+        for (int i = 0; i < 8; i++) pthread_join(thread[i], NULL);
+        return 0;
+    }
+    if (!strcmp(what, "ignore-all")) {
+        for (int i = 1; i < 65; i++) signal(i, SIG_IGN);
+        if (fork() == 0)
+            for (;;) pause();
+        for (;;) pause();
+    }
+    if (!strcmp(what, "pause")) for (;;) pause();
+    if (!strcmp(what, "refused")) {
+        int fd = syscall(SYS_memfd_create, "x", 0);
+        int vsock = socket(40, SOCK_STREAM, 0);
+        printf("%d %d %d\n", fd, vsock, errno == EPERM);
+        return 0;
+    }
+    if (!strcmp(what, "fork-server")) {
+        int s = listener();
+        int c = accept(s, NULL, NULL);
+        if (fork() == 0) {
+            char b[8];
+            close(s);
+            read(c, b, sizeof b);
+            write(c, b, 3);
+            close(c);
+            _exit(0);
+        }
+        close(c);
+        wait(NULL);
+        return 0;
+    }
+    if (!strcmp(what, "recv-timeout")) {
+        int s = socket(AF_INET, SOCK_DGRAM, 0);
+        struct timeval long_time = {20, 0};
+        struct sockaddr_in a = address(5000);
+        char b[1];
+        bind(s, (struct sockaddr *)&a, sizeof a);
+        setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &long_time, sizeof long_time);
+        return recv(s, b, 1, 0) == 1 ? 0 : errno;
+    }
+    return 99;
+}

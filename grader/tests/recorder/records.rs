@@ -1,0 +1,175 @@
+//! What is recorded, and how it is named.
+
+use grader::recording::{Act, Object, Outcome, Recording};
+use grader::sandbox::Arena;
+
+use crate::arena::Trial;
+use crate::scene::Scene;
+
+pub const TRIALS: &[Trial] = &[
+    Trial { name: "udp_pair_is_recorded", run: udp_pair_is_recorded },
+    Trial { name: "tcp_pair_is_recorded", run: tcp_pair_is_recorded },
+    Trial { name: "forking_server_shares_its_connection", run: forking_server_shares_its_connection },
+    Trial { name: "refusals_are_recorded", run: refusals_are_recorded },
+    Trial { name: "stopped_program_goes_on", run: stopped_program_goes_on },
+    Trial { name: "stuck_means_that_nothing_can_happen", run: stuck_means_that_nothing_can_happen },
+];
+
+pub fn bound(recording: &Recording, who: &str) -> bool {
+    recording.of(who).any(|event| matches!(event.act, Act::Bind { .. }) && event.outcome.ok())
+}
+
+pub fn listens(recording: &Recording, who: &str) -> bool {
+    recording.of(who).any(|event| matches!(event.act, Act::Listen { .. }) && event.outcome.ok())
+}
+
+fn udp_pair_is_recorded(arena: Arena) {
+    let mut scene = Scene::new(arena);
+    scene.start("server", &["udp-server"]);
+    scene.until_recorded("server bound", |recording| bound(recording, "server"));
+    scene.start("client", &["udp-client"]);
+    let statuses = [scene.end("server").status, scene.end("client").status];
+    scene.expect(statuses == [0, 0], "both end with status 0");
+    let recording = scene.recorder.recording();
+    let acts = |who: &str| -> Vec<String> {
+        recording
+            .of(who)
+            .map(|event| event.call.clone())
+            .filter(|call| call != "close" && call != "exit")
+            .collect()
+    };
+    assert_eq!(acts("server"), ["execve", "socket", "bind", "recvfrom", "sendmsg"]);
+    assert_eq!(acts("client"), ["execve", "socket", "connect", "sendto", "recvfrom"]);
+    let (mut asked, mut from_seen) = (None, None);
+    for event in recording.of("server") {
+        match &event.act {
+            Act::Bind { local, .. } => assert_eq!(local.unwrap().to_string(), "0.0.0.0:5000"),
+            Act::Receive { from, done, head, .. } => {
+                assert_eq!((*done, head.as_slice()), (2, &[1, 2][..]));
+                from_seen = *from;
+            }
+            Act::Send { to, payload, done, .. } => {
+                assert_eq!((payload.as_deref(), *done), (Some(&[1, 3][..]), 2));
+                asked = *to;
+            }
+            _ => {}
+        }
+    }
+    assert!(asked.is_some() && asked == from_seen);
+    let open = recording.of("server").filter(|event| matches!(event.act, Act::LeftOpen { .. })).count();
+    assert_eq!(open, 1, "the server's socket");
+    assert!(recording.of("client").all(|event| !matches!(event.act, Act::LeftOpen { .. })));
+}
+
+fn tcp_pair_is_recorded(arena: Arena) {
+    let mut scene = Scene::new(arena);
+    scene.start("server", &["tcp-server", "loop"]);
+    scene.until_recorded("server listens", |recording| listens(recording, "server"));
+    scene.start("client", &["tcp-client", "16"]);
+    let statuses = [scene.end("server").status, scene.end("client").status];
+    scene.expect(statuses == [0, 0], "both end with status 0");
+    assert_eq!(scene.output("client"), "16\n");
+    let recording = scene.recorder.recording();
+    let connect = recording.of("client").find_map(|event| match event.act {
+        Act::Connect { local, .. } => local,
+        _ => None,
+    });
+    let accept = recording.of("server").find_map(|event| match event.act {
+        Act::Accept { peer, .. } => peer,
+        _ => None,
+    });
+    assert!(connect.is_some() && connect == accept);
+    let ends =
+        recording.of("server").filter(|event| matches!(event.act, Act::Receive { end: true, .. })).count();
+    assert_eq!(ends, 1);
+    let closes =
+        recording.of("server").filter(|event| matches!(event.act, Act::Close { last: true, unread: 0, .. }));
+    assert_eq!(closes.count(), 2);
+}
+
+fn forking_server_shares_its_connection(arena: Arena) {
+    let mut scene = Scene::new(arena);
+    scene.start("server", &["fork-server"]);
+    scene.until_recorded("server listens", |recording| listens(recording, "server"));
+    scene.start("client", &["tcp-client", "6"]);
+    let statuses = [scene.end("server").status, scene.end("client").status];
+    scene.expect(statuses == [0, 0], "both end with status 0");
+    let recording = scene.recorder.recording();
+    assert_eq!(recording.children("server"), ["server.1"]);
+    let closes = |who: &str| -> Vec<(bool, u64)> {
+        recording
+            .of(who)
+            .filter_map(|event| match event.act {
+                Act::Close { object: Object::Socket(_), last, unread } => Some((last, unread)),
+                _ => None,
+            })
+            .collect()
+    };
+    // The parent's close may come before or after the bytes do, but never is it the last.
+    assert_eq!(closes("server").iter().map(|(last, _)| *last).collect::<Vec<_>>(), [false]);
+    assert_eq!(closes("server.1"), [(false, 0), (true, 0)]);
+    let reaped = recording.of("server").find_map(|event| match &event.act {
+        Act::Reap { child, .. } => child.clone(),
+        _ => None,
+    });
+    assert_eq!(reaped.as_deref(), Some("server.1"));
+}
+
+fn refusals_are_recorded(arena: Arena) {
+    let mut scene = Scene::new(arena);
+    scene.start("program", &["refused"]);
+    let status = scene.end("program").status;
+    scene.expect(status == 0, "a refusal does not kill");
+    assert_eq!(scene.output("program"), "-1 -1 1\n");
+    let recording = scene.recorder.recording();
+    let refused: Vec<_> =
+        recording.of("program").filter(|event| event.outcome == Outcome::Refused(libc::EPERM)).collect();
+    assert_eq!(
+        refused.iter().map(|event| event.call.as_str()).collect::<Vec<_>>(),
+        ["memfd_create", "socket"]
+    );
+}
+
+fn stopped_program_goes_on(arena: Arena) {
+    let mut scene = Scene::new(arena);
+    let started = scene.start("server", &["udp-server"]);
+    let receiving = |recording: &Recording| {
+        recording
+            .of("server")
+            .any(|event| matches!(event.act, Act::Receive { .. }) && event.outcome == Outcome::Pending)
+    };
+    scene.until_recorded("server receives", receiving);
+    let send = |signal: i32| {
+        // SAFETY: kill takes integers only.
+        assert_eq!(unsafe { libc::kill(started.pid, signal) }, 0);
+    };
+    send(libc::SIGSTOP);
+    scene.until_recorded("it is stopped", |recording| {
+        recording.of("server").any(|event| event.act == Act::SignalDelivered { signal: libc::SIGSTOP })
+    });
+    scene.expect(!scene.recorder.stuck(), "a stopped program is not stuck");
+    send(libc::SIGCONT);
+    scene.until_recorded("it receives again", |recording| {
+        recording.of("server").any(|event| event.restarts == 1)
+    });
+    scene.start("client", &["udp-client"]);
+    let statuses = [scene.end("server").status, scene.end("client").status];
+    scene.expect(statuses == [0, 0], "both end with status 0");
+}
+
+fn stuck_means_that_nothing_can_happen(arena: Arena) {
+    let mut scene = Scene::new(arena);
+    scene.start("server", &["udp-server"]);
+    scene.until("the server is stuck", |recorder| recorder.stuck().then_some(()));
+    scene.start("timed", &["exit", "0"]);
+    scene.end("timed");
+    let mut scene = scene;
+    scene.start("sleeper", &["recv-timeout"]);
+    scene.until_recorded("it receives", |recording| {
+        recording.of("sleeper").any(|event| matches!(event.act, Act::Receive { .. }))
+    });
+    for _ in 0..20 {
+        scene.expect(!scene.recorder.stuck(), "a receive with a timeout ends by itself");
+        nix::unistd::sleep(0);
+    }
+}
