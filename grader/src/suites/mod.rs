@@ -9,7 +9,7 @@ pub(crate) mod pipes;
 mod raw;
 mod servers;
 mod sockets;
-mod tcp;
+pub mod tcp;
 mod udp;
 
 /// Every lab's suite, in teaching order.
