@@ -172,6 +172,9 @@ fn run_grade(arguments: GradeArguments) -> Result<Exit, Problem> {
             report::text(&report, Style { colour, passes: false })
         }
     };
+    if arguments.format == Format::Json || output.is_some() {
+        report.problems().iter().for_each(|problem| eprintln!("error: {}", report::escape(problem)));
+    }
     match output {
         None => print(&text)?,
         Some((path, mut file)) => {

@@ -170,12 +170,13 @@ fn run_cargo(tools: &Tools, offline: bool) -> Result<Output, Problem> {
         command.arg("--offline");
     }
     command.arg("--target-dir").arg(house::state().join("cargo")).current_dir(house::root());
+    // What shapes a build is ours to say; where crates come from is the reader's.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let ours = text.starts_with("CARGO_") || text.starts_with("RUST");
-        let home =
-            ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "RUSTUP_AUTO_INSTALL"].contains(&text.as_ref());
-        if ours && !home {
+        let shapes = text.starts_with("CARGO_") || text.starts_with("RUST");
+        let fetches =
+            ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_", "RUSTUP_"];
+        if shapes && !fetches.iter().any(|start| text.starts_with(start)) {
             command.env_remove(&name);
         }
     }

@@ -149,6 +149,20 @@ impl Report {
         }
     }
 
+    /// What was wrong with the submission itself, a line each.
+    pub fn problems(&self) -> Vec<String> {
+        let missing = |lab: &LabReport, program: &String| {
+            format!("{}: the program {program} is missing: put it into src/bin/{program}.rs", lab.lab)
+        };
+        self.labs
+            .iter()
+            .flat_map(|lab| {
+                let refused = lab.refused.iter().map(|refused| format!("{}: {refused}", lab.lab));
+                refused.chain(lab.missing.iter().map(move |program| missing(lab, program)))
+            })
+            .collect()
+    }
+
     /// The report as JSON.
     pub fn json(&self) -> String {
         let mut text =

@@ -4,8 +4,8 @@
 use super::{CheckReport, LabReport, Report, VerdictName, escape, escape_lines};
 use crate::verdict::{Breakdown, Finding};
 
-/// How wide a check's question is padded to.
-const QUESTION_WIDTH: usize = 68;
+/// How wide a check's question is padded to at most.
+const QUESTION_WIDTH: usize = 84;
 /// How many lines of the compiler's words are shown; the JSON report has them all.
 const COMPILER_LINES: usize = 40;
 /// How many lines of one piece of evidence are shown.
@@ -22,9 +22,19 @@ pub struct Style {
 
 /// The report as text.
 pub fn text(report: &Report, style: Style) -> String {
-    let mut page = Page { out: String::new(), style, report };
+    let checks = || report.labs.iter().flat_map(|lab| &lab.checks);
+    let widths = Widths {
+        requirement: checks().map(|check| check.requirement.len()).max().unwrap_or(0),
+        question: checks().map(|check| check.question.chars().count()).max().unwrap_or(0).min(QUESTION_WIDTH),
+        score: checks().map(|check| score(check).len()).max().unwrap_or(0),
+    };
+    let mut page = Page { out: String::new(), style, report, widths };
     for name in &report.ignored {
         page.line(&format!("ignored  {}", escape(name)));
+    }
+    for problem in report.problems() {
+        let word = page.coloured(31, "ERROR");
+        page.line(&format!("{word} {}", escape(&problem)));
     }
     for lab in &report.labs {
         page.lab(lab);
@@ -37,6 +47,18 @@ struct Page<'a> {
     out: String,
     style: Style,
     report: &'a Report,
+    widths: Widths,
+}
+
+/// How wide the columns are.
+struct Widths {
+    requirement: usize,
+    question: usize,
+    score: usize,
+}
+
+fn score(check: &CheckReport) -> String {
+    format!("{}/{}", check.points, check.max)
 }
 
 impl Page<'_> {
@@ -50,15 +72,6 @@ impl Page<'_> {
     }
 
     fn lab(&mut self, lab: &LabReport) {
-        for refused in &lab.refused {
-            let word = self.coloured(31, "ERROR");
-            self.line(&format!("{word} {}  {}", lab.lab, escape(refused)));
-        }
-        for program in &lab.missing {
-            let word = self.coloured(31, "ERROR");
-            let path = format!("src/bin/{program}.rs");
-            self.line(&format!("{word} {}  the program {program} is missing: put it into {path}", lab.lab));
-        }
         for (program, words) in &lab.unbuilt {
             let word = self.coloured(31, "FAIL ");
             self.line(&format!("{word} {}  {program} does not compile", lab.lab));
@@ -79,10 +92,9 @@ impl Page<'_> {
             VerdictName::Blocked => self.coloured(33, "-----"),
             VerdictName::Broke => self.coloured(35, "BROKE"),
         };
-        let score = format!("{}/{}", check.points, check.max);
-        let question = &check.question;
-        let requirement = &check.requirement;
-        let head = format!("{word} {requirement:<8} {question:<QUESTION_WIDTH$} {score:>6}  {}", check.id);
+        let (question, number, score) = (&check.question, &check.requirement, score(check));
+        let Widths { requirement: wide, question: wider, score: narrow } = self.widths;
+        let head = format!("{word} {number:<wide$} {question:<wider$} {score:>narrow$}  {}", check.id);
         self.line(&head);
         if check.passed.1 > 1 && check.passed.0 < check.passed.1 {
             self.field("repeated", &format!("passed {} of {} times", check.passed.0, check.passed.1));
