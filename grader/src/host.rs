@@ -9,8 +9,10 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::net::if_::if_nametoindex;
+use nix::poll::{PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::fstat;
@@ -146,6 +148,12 @@ fn lay(network: Network) -> io::Result<Vec<Host>> {
         enter(hosts[end.host].namespace(), || ask_for_carrier(end.interface))??;
     }
     for end in &ends {
+        enter(hosts[end.host].namespace(), || end.configure_v6())??;
+    }
+    for end in ends.iter().filter(|_| !quiet) {
+        enter(hosts[end.host].namespace(), || end.await_v6())??;
+    }
+    for end in &ends {
         enter(hosts[end.host].namespace(), || end.route())??;
     }
     Ok(hosts)
@@ -185,11 +193,37 @@ impl End {
         for (address, prefix) in self.addresses.iter().filter(|(address, _)| address.is_ipv4()) {
             netlink::add_address(index, *address, *prefix)?;
         }
-        netlink::set_up(index)?;
+        netlink::set_up(index)
+    }
+
+    /// Adds the IPv6 addresses, which want a link that is ready.
+    fn configure_v6(&self) -> io::Result<()> {
+        let index = if_nametoindex(self.interface)?;
         for (address, prefix) in self.addresses.iter().filter(|(address, _)| address.is_ipv6()) {
             netlink::add_address(index, *address, *prefix)?;
         }
         Ok(())
+    }
+
+    /// A new IPv6 address means nothing until a worker of the kernel has come to it: the host does not answer its
+    /// neighbours, who then ask again only after a second. The last thing the worker does is to add a route.
+    fn await_v6(&self) -> io::Result<()> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
+        let addresses = self.addresses.iter().filter_map(|(address, _)| match address {
+            IpAddr::V6(address) => Some(format!("{:032x} 80 ", address.to_bits())),
+            IpAddr::V4(_) => None,
+        });
+        let wanted: Vec<String> = addresses.collect();
+        while Instant::now() < deadline {
+            // A line begins with the network and its prefix length, both hexadecimal.
+            let table = fs::read_to_string("/proc/thread-self/net/ipv6_route")?;
+            if wanted.iter().all(|route| table.lines().any(|line| line.starts_with(route))) {
+                return Ok(());
+            }
+            poll(&mut [], PollTimeout::from(1u8))?;
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "an IPv6 address does not become usable"))
     }
 
     fn route(&self) -> io::Result<()> {
