@@ -8,7 +8,7 @@
 //!
 //! If this thread ends, for whatever reason, the kernel kills every tracee (EXITKILL).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -56,8 +56,8 @@ pub struct Tracer {
     pub(super) trees: Vec<TracedTree>,
     pub(super) processes: HashMap<i32, Process>,
     pub(super) threads: HashMap<i32, Thread>,
-    /// Threads that stopped before their birth was reported.
-    early: HashSet<i32>,
+    /// Threads that stopped before their birth was reported, as they were named then.
+    early: HashMap<i32, (String, u32)>,
     pub(super) known: KnownObjects,
     pub(super) rules: Rules,
     /// Whether something was recorded since the bench was last told.
@@ -80,7 +80,7 @@ impl Tracer {
             trees: Vec::new(),
             processes: HashMap::new(),
             threads: HashMap::new(),
-            early: HashSet::new(),
+            early: HashMap::new(),
             known: KnownObjects::default(),
             rules: Rules::default(),
             news: false,
@@ -195,10 +195,13 @@ impl Tracer {
         if let Stop::Gone(status) = stop {
             return self.gone(pid, status);
         }
+        // A child may stop before its birth is reported by its parent, who may even die before that.
         if !self.threads.contains_key(&pid) {
-            // A child may stop before its birth is reported by its parent; it is let go when that comes.
-            self.early.insert(pid);
-            return;
+            let Some(name) = self.adopt(pid) else {
+                let _ = ptrace::resume(pid, 0);
+                return;
+            };
+            self.early.insert(pid, name);
         }
         if let Some(thread) = self.threads.get_mut(&pid) {
             thread.stopped = matches!(stop, Stop::Halted(_));
@@ -226,39 +229,46 @@ impl Tracer {
     }
 
     fn born(&mut self, parent: i32, child: i32) {
-        let leader = descriptors::status_number(child, "Tgid:").unwrap_or(child);
-        let process_of_parent = self.threads[&parent].process;
+        // It may have stopped, and even ended, before this.
+        let name = self.early.remove(&child).or_else(|| self.adopt(child));
         let event = self.threads[&parent].call.as_ref().and_then(|call| call.event);
-        if leader == child {
-            self.process_born(process_of_parent, child, event);
-        } else if let Some(process) = self.processes.get_mut(&leader) {
-            let index = process.threads;
-            process.threads += 1;
-            process.alive += 1;
-            self.threads.insert(child, Thread::new(leader, index));
-            self.edit(event, |event| event.act = Act::Thread { thread: index });
-        }
-        self.shared.publish(child, None);
-        if self.early.remove(&child) {
-            self.go_on(child, 0);
-        }
+        self.edit(event, |event| match (&mut event.act, name) {
+            (Act::Fork { child, .. }, Some((who, _))) => *child = who,
+            (Act::Thread { thread }, Some((_, index))) => *thread = index,
+            _ => {}
+        });
         self.go_on(parent, 0);
     }
 
-    fn process_born(&mut self, parent: i32, child: i32, event: Option<usize>) {
-        let inner_pid = descriptors::status_number(child, "NSpid:").unwrap_or(child);
-        let Some(parent) = self.processes.get_mut(&parent) else { return };
-        parent.children += 1;
-        let who = format!("{}.{}", parent.who, parent.children);
-        let process = parent.forked(who.clone(), child);
+    /// Takes a new thread or process into the books: its process's name and its number there. `None` where nobody knows
+    /// where it comes from.
+    fn adopt(&mut self, pid: i32) -> Option<(String, u32)> {
+        let leader = descriptors::status_number(pid, "Tgid:").unwrap_or(pid);
+        if leader != pid {
+            let process = self.processes.get_mut(&leader)?;
+            let index = process.threads;
+            process.threads += 1;
+            process.alive += 1;
+            self.threads.insert(pid, Thread::new(leader, index));
+            self.shared.publish(pid, None);
+            return Some((process.who.clone(), index));
+        }
+        let parent = descriptors::status_number(pid, "PPid:").unwrap_or(0);
+        let inner_pid = descriptors::status_number(pid, "NSpid:").unwrap_or(pid);
+        let process = if let Some(parent) = self.processes.get_mut(&parent) {
+            parent.children += 1;
+            parent.forked(format!("{}.{}", parent.who, parent.children), pid)
+        } else {
+            // Its parent died in the middle of making it.
+            let place = self.trees.iter().position(|tree| tree.tree.init_pid == parent)?;
+            Process::new(format!("{}.orphan", self.trees[place].who), place, pid)
+        };
+        let who = process.who.clone();
         self.trees[process.tree].names.insert(inner_pid, who.clone());
-        self.processes.insert(child, process);
-        self.threads.insert(child, Thread::new(child, 0));
-        self.edit(event, |event| {
-            if let Act::Fork { child, .. } = &mut event.act {
-                *child = who;
-            }
-        });
+        self.processes.insert(pid, process);
+        self.threads.insert(pid, Thread::new(pid, 0));
+        self.shared.publish(pid, None);
+        Some((who, 0))
     }
 
     fn loaded(&mut self, pid: i32, former: i32) {
@@ -322,7 +332,6 @@ impl Tracer {
             }
         }
         self.threads.remove(&pid);
-        self.early.remove(&pid);
         self.shared.forget(pid);
         if let Some(tree) = self.trees.iter_mut().find(|tree| tree.tree.init_pid == pid) {
             tree.ended = true;

@@ -101,6 +101,7 @@ impl Scene {
             }
             if start.elapsed() > PATIENCE {
                 self.print();
+                eprintln!("{}", self.states());
                 panic!("never: {what}");
             }
             let mut set = [PollFd::new(self.recorder.changed(), PollFlags::POLLIN)];
@@ -145,6 +146,12 @@ impl Scene {
                 event.restarts
             );
         }
+    }
+
+    /// The states of all processes below this one, for a trial that hangs.
+    fn states(&self) -> String {
+        let tree = Command::new("ps").args(["-eLo", "ppid,pid,tid,stat,wchan:24,comm"]).output();
+        tree.map_or_else(|error| error.to_string(), |tree| String::from_utf8_lossy(&tree.stdout).into_owned())
     }
 
     /// Fails with the recording.
