@@ -156,8 +156,11 @@ impl Core {
         }
         let timeout =
             PollTimeout::try_from(longest.max(Duration::from_millis(1))).unwrap_or(PollTimeout::MAX);
+        // Where sleeping costs no time, the programs' clock jumps only while we wait here.
+        self.recorder.bench_is_waiting(true);
         // An error here (EINTR) only means that the loop looks again.
         let _ = poll(&mut set, timeout);
+        self.recorder.bench_is_waiting(false);
         if set[0].any() == Some(true) {
             let mut count = [0; 8];
             let _ = nix::unistd::read(self.recorder.changed(), &mut count);

@@ -67,6 +67,7 @@ impl Bench {
         trace: bool,
     ) -> Result<Self, Breakdown> {
         let recorder = Recorder::start(Options { trace, skip_idle: check.setup.skip_idle })?;
+        recorder.bench_is_waiting(false);
         let core = core::Core {
             arena,
             recorder,
