@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Bench, UdpPeer};
-use crate::verdict::{Breakdown, Stop};
+use super::{Bench, Process, UdpPeer};
+use crate::verdict::{Because, Breakdown, Stop};
 
 /// A membership of a host: on which interface, and by how many sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,27 @@ impl Bench {
             socket.join_multicast_v4(&group, &interface)?;
             Ok(socket.into())
         })
+    }
+}
+
+impl Bench {
+    /// Waits until a receiver on host a is bound to `port` and `members` sockets of the host are members of `group`, so
+    /// that what is sent to the group from now on reaches it.
+    pub fn until_receiving(
+        &self,
+        receiver: &mut Process,
+        group: IpAddr,
+        port: u16,
+        members: u32,
+    ) -> Result<(), Stop> {
+        receiver.until_bound(Some(port)).because("a receiver binds the group's port")?;
+        let expected = match members {
+            1 => format!("host a is a member of {group}"),
+            more => format!("{more} sockets of host a are members of {group}"),
+        };
+        self.until(&expected, || (self.members("a", group) >= members).then_some(())).because(
+            "only a host that has joined the group gets its datagrams, and each receiver has to join by itself",
+        )
     }
 }
 

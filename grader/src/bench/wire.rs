@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::Bench;
 use super::bytes::show;
 use super::core::{Core, readable};
-use crate::verdict::{Breakdown, Expected, Stop};
+use crate::verdict::{Breakdown, Expected, Stop, Unexplained};
 
 /// Watches one interface of one host.
 pub struct Wire {
@@ -196,6 +196,37 @@ impl Wire {
         Ok(found)
     }
 
+    /// Expects that the programs of host a, which have ended, have sent exactly these datagrams by this link.
+    pub fn expect_datagrams(&self, bench: &Bench, to: SocketAddr, payloads: &[&[u8]]) -> Expected {
+        let seen = self.datagrams(bench).map_err(Unexplained)?;
+        let right = |datagram: &Datagram, payload: &&[u8]| datagram.to == to && datagram.payload == **payload;
+        if seen.len() == payloads.len()
+            && seen.iter().zip(payloads).all(|(datagram, payload)| right(datagram, payload))
+        {
+            return Ok(());
+        }
+        let place = format!("on the link from host a to host {}", self.host);
+        let expected = match payloads {
+            [] => format!("no UDP datagram {place}"),
+            [payload] => format!("one UDP datagram {place}: {} to {to}", show(payload)),
+            all => format!("{} UDP datagrams {place}, such as {} to {to}", all.len(), show(all[0])),
+        };
+        let listed: Vec<String> = seen.iter().take(LISTED).map(Datagram::to_string).collect();
+        let observed = match seen.len() {
+            0 => format!("no UDP datagram {place}"),
+            1 => listed.join(""),
+            count if count > LISTED => format!("{count} datagrams: {}; ...", listed.join("; ")),
+            count => format!("{count} datagrams: {}", listed.join("; ")),
+        };
+        let mut unexplained = Unexplained::new(expected, observed);
+        if let (Some(datagram), Some(payload)) = (seen.first(), payloads.first()) {
+            if let Some(likely) = likely_mistake(datagram, to, payload) {
+                unexplained = unexplained.likely(likely);
+            }
+        }
+        Err(bench.explain(unexplained))
+    }
+
     fn take(&self) -> Option<IpPacket> {
         loop {
             let (bytes, at) = receive_stamped(&self.socket)?;
@@ -203,6 +234,35 @@ impl Wire {
                 return Some(IpPacket { bytes, at });
             }
         }
+    }
+}
+
+/// How many datagrams a finding lists.
+const LISTED: usize = 4;
+
+/// What the difference between the datagram that was seen and the right one tells.
+fn likely_mistake(seen: &Datagram, to: SocketAddr, payload: &[u8]) -> Option<String> {
+    let wrong_port = seen.to.port() != to.port();
+    if wrong_port && seen.to.port() == to.port().swap_bytes() {
+        return Some(format!(
+            "port {} with its two bytes in the wrong order is {}",
+            to.port(),
+            seen.to.port()
+        ));
+    }
+    if wrong_port {
+        return Some(format!("the port is {}", seen.to.port()));
+    }
+    if to.ip().is_multicast() && !seen.to.ip().is_multicast() {
+        return Some(format!("{} is no group: it is the address of one host, or of all", seen.to.ip()));
+    }
+    if seen.to != to {
+        return Some(format!("it went to {}", seen.to.ip()));
+    }
+    match seen.payload.strip_prefix(payload) {
+        Some([]) => None,
+        Some(rest) => Some(format!("something follows the message: {}", show(rest))),
+        None => None,
     }
 }
 
@@ -248,6 +308,21 @@ impl IpPacket {
         let port = |at: usize| BigEndian::read_u16(&udp[at..at + 2]);
         let (from, to) = (SocketAddr::new(from, port(0)), SocketAddr::new(to, port(2)));
         Some(Datagram { from, to, payload: udp[8..].to_vec(), ttl })
+    }
+
+    /// The checksum of the UDP datagram that it carries in an IPv4 packet, as it stands there, and the right one.
+    pub fn udp_checksums(&self) -> Option<(u16, u16)> {
+        let (IpAddr::V4(from), IpAddr::V4(to), 17, _, udp) = self.parts()? else { return None };
+        if udp.len() < 8 {
+            return None;
+        }
+        let mut blank = udp.to_vec();
+        blank[6..8].fill(0);
+        let length = (udp.len() as u16).to_be_bytes();
+        let sum = checksum(&[&from.octets(), &to.octets(), &[0, 17], &length, &blank]);
+        // On the wire 0 says that there is none; in one's complement ffff is zero, too.
+        let right = if sum == 0 { 0xffff } else { sum };
+        Some((BigEndian::read_u16(&udp[6..8]), right))
     }
 
     /// The ICMP echo request or reply that it carries.

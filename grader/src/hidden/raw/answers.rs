@@ -1,0 +1,154 @@
+//! Which answer is the program's own, and how long it waits for it.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::bench::{Bench, Echo};
+use crate::verdict::{Because, Stop, ensure};
+
+/// Two addresses behind b that no host has: what is sent there is seen, and not answered.
+const SILENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
+const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 77);
+/// What a timeout may last longer than it was told to, by the contract.
+const SLACK: Duration = Duration::from_millis(500);
+
+pub fn own_request_is_no_answer(bench: &mut Bench) -> Result<(), Stop> {
+    bench.silence_echo("a")?;
+    let ended = bench.run("raw-ping", &["127.0.0.1", "--timeout-ms", "600"])?;
+    ended
+        .expect_stdout("")
+        .with(|unexplained| {
+            unexplained.likely("on loopback a raw socket also gets what the host itself sent: type 8")
+        })
+        .because("nobody answered: a request is not an answer")?;
+    ended.expect_status(1).because("a request was not answered: status 1")
+}
+
+pub fn other_identifier_is_no_answer(bench: &mut Bench) -> Result<(), Stop> {
+    let reply = |request: &Echo| Echo { identifier: request.identifier ^ 0x0a50, ..request.reply() };
+    is_no_answer(bench, reply, "a reply with another identifier is for another ping on this host")
+}
+
+pub fn other_host_is_no_answer(bench: &mut Bench) -> Result<(), Stop> {
+    let reply = |request: &Echo| Echo { from: STRANGER, ..request.reply() };
+    is_no_answer(bench, reply, "who was not asked has not answered")
+}
+
+/// Pings a host in whose name one reply is made of the request, and expects that it is not taken for the answer.
+fn is_no_answer(bench: &Bench, reply: impl Fn(&Echo) -> Echo, because: &str) -> Result<(), Stop> {
+    let host = bench.forged_host(SILENT)?;
+    let mut ping = bench.start("raw-ping", &[&SILENT.to_string(), "--timeout-ms", "800"])?;
+    let request = host.request().because("raw-ping asks the host")?;
+    let reply = reply(&request);
+    host.send(&reply, &[])?;
+    let ended = ping.end().because("after the timeout the program goes on, and ends")?;
+    let sent = format!("{reply}; asked was: {request}");
+    ended.expect_stdout("").with(|unexplained| unexplained.sent(sent.clone())).because(because)?;
+    ended.expect_status(1).with(|unexplained| unexplained.sent(sent)).because(because)
+}
+
+pub fn other_sequence_is_no_answer(bench: &mut Bench) -> Result<(), Stop> {
+    let host = bench.forged_host(SILENT)?;
+    let arguments = [&SILENT.to_string(), "--count", "2", "--timeout-ms", "800"];
+    let mut ping = bench.start("raw-ping", &arguments)?;
+    let first = host.request().because("raw-ping asks the host")?;
+    let second = host.request().because("after the timeout the program asks with the next number")?;
+    host.send(&first.reply(), &[])?;
+    let ended = ping.end().because("after the timeout the program goes on, and ends")?;
+    let because = "the answer to a request that was given up does not answer the next one";
+    let sent = format!("while it waits for the answer to sequence {}: {}", second.sequence, first.reply());
+    ended.expect_stdout("").with(|unexplained| unexplained.sent(sent.clone())).because(because)?;
+    ended.expect_status(1).with(|unexplained| unexplained.sent(sent)).because(because)
+}
+
+pub fn options_are_skipped(bench: &mut Bench) -> Result<(), Stop> {
+    const NOTHING: u8 = 1;
+    const END: u8 = 0;
+    let host = bench.forged_host(SILENT)?;
+    let arguments = [&SILENT.to_string(), "--count", "2", "--timeout-ms", "5000"];
+    let mut ping = bench.start("raw-ping", &arguments)?;
+    for (sequence, words) in [(1, 1), (2, 10)] {
+        let request = host.request().because("raw-ping asks the host")?;
+        let mut options = vec![NOTHING; words * 4];
+        options[words * 4 - 1] = END;
+        host.send(&request.reply(), &options)?;
+        ping.expect_line(&format!("Reply from {SILENT}: seq={sequence}"))
+            .with(|unexplained| {
+                unexplained.sent(format!("the reply, behind an IP header of {} bytes", 20 + options.len()))
+            })
+            .because("the length of the IP header is in its first byte: 20 bytes is only the least")?;
+    }
+    let ended = ping.end().because("a program that has finished its work ends by itself")?;
+    ended.expect_status(0).because("every request was answered: status 0")
+}
+
+pub fn silence_is_timed(bench: &mut Bench) -> Result<(), Stop> {
+    let host = bench.forged_host(SILENT)?;
+    let timeout = Duration::from_millis(400);
+    let before = bench.recorder().delay();
+    let arguments = [&SILENT.to_string(), "--count", "3", "--timeout-ms", "400"];
+    let mut ping = bench.start("raw-ping", &arguments)?;
+    let mut asked = Vec::new();
+    for sequence in 1..=3 {
+        let request =
+            host.request().because("after the timeout the program goes on with the next request")?;
+        if sequence == 1 {
+            host.send(&request.reply(), &[])?;
+        }
+        asked.push(request.at);
+    }
+    let ended = ping.end().because("after the timeout of the last request the program ends")?;
+    ended
+        .expect_stdout(format!("Reply from {SILENT}: seq=1\n"))
+        .with(|unexplained| unexplained.note("the first request was answered, the others were not"))
+        .because("there is a line for each answer, and no other")?;
+    ended.expect_status(1).because("a request was not answered: status 1")?;
+    // What an overloaded machine took from the program is given back.
+    let slack = SLACK + bench.recorder().delay().saturating_sub(before);
+    let waited = asked[2].saturating_sub(asked[1]);
+    let fine = waited + Duration::from_millis(20) >= timeout && waited <= timeout + slack;
+    ensure(fine, "400 ms between the second request and the third (up to 500 ms more)", format!("{waited:?}"))
+        .with(|unexplained| ended.explain(unexplained))
+        .because("--timeout-ms says how long to wait for an answer")
+}
+
+pub fn junk_does_not_prolong_the_wait(bench: &mut Bench) -> Result<(), Stop> {
+    let host = bench.forged_host(SILENT)?;
+    let mut ping = bench.start("raw-ping", &[&SILENT.to_string(), "--timeout-ms", "600"])?;
+    let request = host.request().because("raw-ping asks the host")?;
+    let junk = Echo { identifier: request.identifier ^ 0x0a50, ..request.reply() };
+    // A packet for somebody else every 100 ms, for five times the timeout.
+    let mut over = false;
+    for _ in 0..30 {
+        host.send(&junk, &[])?;
+        let ended = || (!ping.is_running()).then_some(());
+        over = bench.until_within(Duration::from_millis(100), "the program ends", ended).is_ok();
+        if over {
+            break;
+        }
+    }
+    bench
+        .ensure(over, "raw-ping ends after its timeout of 600 ms", "it still waits after 3 seconds")
+        .with(|unexplained| unexplained.sent("every 100 ms a reply that is for another ping"))
+        .because("what is not the answer does not begin the waiting anew: the deadline is computed once")?;
+    let ended = ping.end().because("it has ended")?;
+    ended.expect_stdout("").because("a reply with another identifier is for another ping on this host")?;
+    ended.expect_status(1).because("a request was not answered: status 1")
+}
+
+pub fn signals_do_not_end_the_wait(bench: &mut Bench) -> Result<(), Stop> {
+    let host = bench.forged_host(SILENT)?;
+    let mut ping = bench.start("raw-ping", &[&SILENT.to_string(), "--timeout-ms", "9000"])?;
+    let request = host.request().because("raw-ping asks the host")?;
+    for signal in [Signal::SIGCHLD, Signal::SIGWINCH, Signal::SIGURG, Signal::SIGSTOP, Signal::SIGCONT] {
+        ping.signal(signal)?;
+    }
+    host.send(&request.reply(), &[])?;
+    ping.expect_line(&format!("Reply from {SILENT}: seq=1"))
+        .with(|unexplained| unexplained.sent("SIGCHLD, SIGWINCH, SIGURG, SIGSTOP, SIGCONT, then the reply"))
+        .because("a signal that is ignored by default, or that stops and continues, does not end a wait")?;
+    let ended = ping.end().because("a program that has finished its work ends by itself")?;
+    ended.expect_status(0).because("every request was answered: status 0")
+}
