@@ -422,9 +422,10 @@ fn ask_arena(ask: &Ask) -> Result<Answer, Breakdown> {
 /// The one argument with which this executable becomes an arena.
 pub const ARENA: &str = "arena";
 
-/// Turns this process into an arena (or a probe of this machine) where it was started as one. Call it first of all, while there is one thread.
+/// Turns this process into an arena (or a probe of this machine, or a compiler's confinement) where it was started as
+/// one. Call it first of all, while there is one thread.
 pub fn become_arena_if_asked() -> Option<ExitCode> {
-    if let Some(code) = crate::probe::become_probe_if_asked() {
+    if let Some(code) = crate::probe::become_probe_if_asked().or_else(crate::sandbox::confine_if_asked) {
         return Some(code);
     }
     let mut arguments = std::env::args_os().skip(1);

@@ -8,15 +8,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use crate::ask::Launch;
+use crate::ask::{Launch, Tier};
 use crate::exit::{Problem, shown};
 use crate::house;
 use crate::intake::Sources;
+use crate::sandbox::{Bound, CompileLimits, CompilePlan, Compiled};
 use crate::subject::{Origin, Subject, hash_file, hex, root_file};
 use crate::verdict::Breakdown;
 
@@ -26,10 +28,8 @@ mod stage;
 pub use library::{Library, prepare_library};
 pub use stage::Stage;
 
-/// How long the compiler may take for one program.
-const COMPILE_LIMIT: Duration = Duration::from_secs(120);
-/// How much of the compiler's words is kept.
-const MESSAGE_LIMIT: usize = 64 << 10;
+/// The uid that a compiler takes under a root grader: none that a program of a submission ever has.
+const COMPILER_UID: u32 = 65_300;
 /// How many programs are kept before those that were not used for a while are removed.
 const KEPT_BUILDS: usize = 2_000;
 /// How long a program is kept at least after it was last used.
@@ -70,6 +70,7 @@ pub struct Compiler {
     library: Library,
     builds: PathBuf,
     stage: Stage,
+    tier: OnceLock<Tier>,
 }
 
 impl Compiler {
@@ -83,7 +84,7 @@ impl Compiler {
     pub fn keeping_in(builds: PathBuf) -> Result<Self, Problem> {
         house::make_open_dir(&builds)?;
         prune(&builds);
-        Ok(Self { library: prepare_library()?, stage: Stage::new(&builds)?, builds })
+        Ok(Self { library: prepare_library()?, stage: Stage::new(&builds)?, builds, tier: OnceLock::new() })
     }
 
     /// What `rustc` calls itself.
@@ -211,13 +212,47 @@ impl Compiler {
         externs: &[String],
     ) -> Result<(), Unbuilt> {
         let mut command = Command::new(&self.library.rustc);
-        command.current_dir(directory).arg(root).arg("--crate-name").arg(crate_name).args(emit);
+        command.arg(root).arg("--out-dir=out").arg("--crate-name").arg(crate_name).args(emit);
         command.args(FLAGS).args(&self.library.link_arguments).args(externs);
         command.env_clear().envs(path_variable());
         command.env("CARGO_PKG_NAME", lab).env("CARGO_PKG_VERSION", env!("CARGO_PKG_VERSION"));
         command.env("CARGO_CRATE_NAME", crate_name).env("TMPDIR", directory.join("out"));
-        let output = run_confined(command)?;
-        judge(&output)
+        judge(&self.confined(command, directory)?)
+    }
+
+    /// How compilers are isolated here; found out when the first of them runs.
+    fn tier(&self) -> Result<Tier, Breakdown> {
+        if let Some(tier) = self.tier.get() {
+            return Ok(*tier);
+        }
+        let tier = crate::doctor::tier().map_err(|problem| Breakdown::new(problem.what, problem.next))?;
+        Ok(*self.tier.get_or_init(|| tier))
+    }
+
+    /// Runs a compiler on a submission's sources, in `directory`, where it may write below `out`.
+    fn confined(&self, command: Command, directory: &Path) -> Result<Compiled, Breakdown> {
+        let libraries = house::state().join("library").join(&self.library.key);
+        let toolchain = self.library.rustc.ancestors().nth(2).map(Path::to_path_buf);
+        let plan = CompilePlan {
+            tier: self.tier()?,
+            uid: COMPILER_UID,
+            program: command.get_program().into(),
+            arguments: command.get_args().map(Into::into).collect(),
+            env: command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name.to_os_string(), value?.to_os_string())))
+                .collect(),
+            directory: directory.to_path_buf(),
+            readable: toolchain.into_iter().chain([libraries]).collect(),
+            out: directory.join("out"),
+            limits: CompileLimits::default(),
+        };
+        let (command, ask) = plan.command()?;
+        // The confined side keeps the limits of time and output; these are for one that hangs.
+        let (patience, room) = (Duration::from_secs(plan.limits.seconds + 60), 16 * plan.limits.messages);
+        let output = crate::child::output(command, Some(&ask), patience, room)
+            .map_err(|stopped| stopped.breakdown("the compiler"))?;
+        plan.result(&output)
     }
 
     fn c(&self, program: &str, path: &Path) -> Result<Launch, Unbuilt> {
@@ -232,11 +267,12 @@ impl Compiler {
         }
         let work = self.work_directory()?;
         lay(work.path(), "program.c", &text)?;
-        let mut command = Command::new("cc");
-        command.current_dir(work.path()).args(["-O1", "-pthread", "-o", "program", "program.c"]);
-        command.env_clear().envs(path_variable()).env("TMPDIR", work.path());
-        judge(&run_confined(command)?)?;
-        let kept = self.keep(&key, program, &work.path().join("program"))?;
+        fs::create_dir_all(work.path().join("out")).map_err(broke)?;
+        let mut command = Command::new(c_compiler()?);
+        command.args(["-O1", "-pthread", "-o", "out/program", "program.c"]);
+        command.env_clear().envs(path_variable()).env("TMPDIR", work.path().join("out"));
+        judge(&self.confined(command, work.path())?)?;
+        let kept = self.keep(&key, program, &work.path().join("out/program"))?;
         Ok(self.stage.binary(program, &kept)?)
     }
 
@@ -284,6 +320,14 @@ fn path_variable() -> impl Iterator<Item = (&'static str, String)> {
     std::env::var("PATH").ok().map(|path| ("PATH", path)).into_iter()
 }
 
+/// The system's C compiler, by its full path.
+fn c_compiler() -> Result<PathBuf, Breakdown> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|place| place.join("cc")).find(|file| file.is_file());
+    let next = "install a C compiler, on Debian or Ubuntu: sudo apt install gcc libc6-dev";
+    found.ok_or_else(|| Breakdown::new("there is no cc in PATH", next))
+}
+
 fn broke(error: std::io::Error) -> Breakdown {
     Breakdown::system("cannot keep what was built", error)
 }
@@ -303,19 +347,20 @@ fn lay(directory: &Path, path: &str, text: &str) -> Result<(), Breakdown> {
     step().map_err(broke)
 }
 
-/// Runs the compiler on a submission's sources. This is the place where it is confined.
-fn run_confined(mut command: Command) -> Result<Output, Breakdown> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    crate::child::output(command, None, COMPILE_LIMIT, MESSAGE_LIMIT)
-        .map_err(|stopped| stopped.breakdown("the compiler"))
+/// A limit ended the compiler.
+fn ended(compiled: &Compiled, bound: Bound) -> String {
+    format!("{}\nthe compiler was {bound}", compiled.messages)
 }
 
 /// Whether the compiler was content; and if not, whose fault that is.
-fn judge(output: &Output) -> Result<(), Unbuilt> {
-    if output.status.success() {
+fn judge(compiled: &Compiled) -> Result<(), Unbuilt> {
+    if let Some(bound) = compiled.bound {
+        return Err(Unbuilt::Finding(ended(compiled, bound)));
+    }
+    if compiled.status.success() {
         return Ok(());
     }
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    let message = compiled.messages.clone();
     if message.contains("linker `cc` not found") {
         let next = "install a C linker, on Debian or Ubuntu: sudo apt install gcc libc6-dev";
         return Err(Breakdown::new("rustc finds no linker `cc`", next).into());
@@ -323,8 +368,8 @@ fn judge(output: &Output) -> Result<(), Unbuilt> {
     if message.contains("No space left on device") {
         return Err(Breakdown::new("the disk is full", "free some space, then grade again").into());
     }
-    match output.status.code() {
+    match compiled.status.code() {
         Some(1) => Err(Unbuilt::Finding(message)),
-        _ => Err(Unbuilt::Finding(format!("{message}\nthe compiler ended early: {}", output.status))),
+        _ => Err(Unbuilt::Finding(format!("{message}\nthe compiler ended early: {}", compiled.status))),
     }
 }
