@@ -7,7 +7,7 @@ pub(crate) mod fork;
 mod multicast;
 pub(crate) mod pipes;
 mod raw;
-mod servers;
+pub(crate) mod servers;
 mod sockets;
 pub mod tcp;
 mod udp;

@@ -127,14 +127,18 @@ fn serve_forever(listener: &Socket) -> Result<(), String> {
             client.go_on(ready, &mut total)
         });
         if ready.listener {
-            match accept(listener) {
-                Ok(Some(client)) => clients.push(client),
-                Ok(None) => {}
-                Err(error) => {
-                    // No descriptor is free. The waiting client keeps the listener ready, so poll would return at
-                    // once, again and again: leave the listener out of the question for a while.
-                    let _ = writeln!(io::stderr(), "cannot accept: {error}");
-                    accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+            // All that wait now: asking poll again for each of them would cost as much as all clients together.
+            loop {
+                match accept(listener) {
+                    Ok(Some(client)) => clients.push(client),
+                    Ok(None) => break,
+                    Err(error) => {
+                        // No descriptor is free. The waiting client keeps the listener ready, so poll would return
+                        // at once, again and again: leave the listener out of the question for a while.
+                        let _ = writeln!(io::stderr(), "cannot accept: {error}");
+                        accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+                        break;
+                    }
                 }
             }
         }

@@ -1,0 +1,202 @@
+//! What a server costs: processor time while nothing is asked, memory for clients that read slowly or never, threads
+//! that have finished, and descriptors for very many clients.
+
+use std::time::Duration;
+
+use crate::bench::{Bench, Process};
+use crate::suites::servers::conversation::{Client, PORT, count};
+use crate::suites::servers::threaded::until_accepted;
+use crate::verdict::{Because, Breakdown, Stop, Unexplained};
+
+const MEBIBYTE: u64 = 1 << 20;
+
+/// Finished threads go away, with their memory.
+pub fn threaded_lets_finished_threads_go(bench: &mut Bench) -> Result<(), Stop> {
+    const GO: &str = "a thread whose client is gone has nothing to do: it ends, and nothing of it is kept";
+    const WARM: usize = 30;
+    const MORE: usize = 500;
+    let server = bench.tcp_server("threaded-server", &[], PORT)?;
+    let visit = |visits: usize, before: usize| -> Result<(), Stop> {
+        for visit in 1..=visits {
+            let client = Client::connect(bench, &server)?;
+            client.add(1, (before + visit) as i64)?;
+            client.quit()?;
+        }
+        Ok(())
+    };
+    visit(WARM, 0)?;
+    let warm = server.info().ok_or_else(|| gone(&server))?;
+    visit(MORE, WARM)?;
+    let expected =
+        format!("no more than {} after {MORE} further clients", count(warm.threads as usize, "thread"));
+    server
+        .until_processes(&expected, |now| now.first().filter(|now| now.threads <= warm.threads).map(drop))
+        .because(GO)?;
+    let now = server.info().ok_or_else(|| gone(&server))?;
+    let grown = now.resident.saturating_sub(warm.resident);
+    bench
+        .ensure(
+            grown <= 8 * MEBIBYTE,
+            format!("at most 8 MiB more after {MORE} further clients"),
+            format!("{} KiB more", grown / 1024),
+        )
+        .because(GO)
+}
+
+fn gone(server: &Process) -> Breakdown {
+    Breakdown::new(format!("{} cannot be found in /proc", server.who()), "grade again")
+}
+
+/// No processor time while nothing is asked, in all the states that make careless loops spin.
+pub fn select_does_not_spin(bench: &mut Bench) -> Result<(), Stop> {
+    const IDLE: &str = "a server that has nothing to do waits, and uses no processor time";
+    let server = bench.tcp_server("select-server", &[], PORT)?;
+    // One that is silent, one that is gone, one that has reset, and one that has ended its direction in mid-line.
+    let _silent = Client::connect(bench, &server)?;
+    let halting = Client::connect(bench, &server)?;
+    halting.peer.send(b"add 1\nadd").because("a server reads what its clients send")?;
+    halting.expect_total(1).because("requests are answered")?;
+    Client::connect(bench, &server)?.add(1, 2)?;
+    let resetting = Client::connect(bench, &server)?;
+    resetting.add(1, 3)?;
+    resetting.peer.reset();
+    // One that has ended its direction and does not fetch its answers.
+    let stuffed = Client { peer: bench.tcp_connect_small(server.local()).because("the server listens")? };
+    let last = Client::connect(bench, &server)?;
+    stuff(&stuffed, &last)?;
+    stuffed.peer.half_close();
+    last.send("add 0").because(IDLE)?;
+    last.answer().because(IDLE)?;
+    expect_quiet(bench, &server).because(IDLE)
+}
+
+/// Sends requests that are answered at length and reads nothing, until the server takes no more of them (or closes).
+/// Another client asks meanwhile, so that the server has its turns. Gives how much was taken.
+fn stuff(never_reads: &Client, other: &Client) -> Result<usize, Stop> {
+    const BESIDE: &str = "a client that does not read its answers holds nobody else up";
+    const ENOUGH: usize = 2 << 20;
+    let (mut taken, mut refused) = (0, 0);
+    let empty_lines = [b'\n'; 32 * 1024];
+    while taken < ENOUGH && refused < 40 {
+        let took = never_reads.peer.send_some(&empty_lines);
+        taken += took;
+        refused = if took == 0 { refused + 1 } else { 0 };
+        other.send("add 0").because(BESIDE)?;
+        other.answer().because(BESIDE)?;
+    }
+    Ok(taken)
+}
+
+/// Expects that a server does next to nothing for a while.
+pub fn expect_quiet(bench: &Bench, server: &Process) -> crate::verdict::Expected {
+    const WHILE: Duration = Duration::from_millis(400);
+    const CALLS: usize = 60;
+    const TICKS: u64 = 15;
+    let calls = || bench.recorder().recording().of(server.who()).count();
+    let ticks = || server.info().map_or(0, |process| process.ticks);
+    let before = (calls(), ticks());
+    // A server that spins is never quiet; one that waits for ever lets this end early.
+    let _ = bench.until_within(WHILE, "quiet", || (calls() - before.0 > 4 * CALLS).then_some(()));
+    let (made, used) = (calls() - before.0, ticks() - before.1);
+    if made <= CALLS && used <= TICKS {
+        return Ok(());
+    }
+    let observed = format!("{made} system calls and {} ms of processor time", used * 10);
+    let unexplained =
+        Unexplained::new("next to no system calls and no processor time while nothing is asked", observed);
+    Err(bench.explain(match most_frequent(bench, server) {
+        Some(call) => unexplained.note(format!("most of them are {call}")),
+        None => unexplained,
+    }))
+}
+
+/// The call that a server has made most often of late.
+fn most_frequent(bench: &Bench, server: &Process) -> Option<String> {
+    let recording = bench.recorder().recording();
+    let mut calls: Vec<&str> = recording.of(server.who()).map(|event| event.call.as_str()).collect();
+    let late = calls.split_off(calls.len().saturating_sub(50));
+    late.iter().max_by_key(|call| late.iter().filter(|other| other == call).count()).map(ToString::to_string)
+}
+
+/// A client that never reads its answers.
+pub fn select_bounds_what_it_keeps_for_a_client(bench: &mut Bench) -> Result<(), Stop> {
+    const BOUND: &str =
+        "answers that nobody fetches must not pile up: stop reading from such a client, or close it";
+    let server = bench.tcp_server("select-server", &[], PORT)?;
+    let other = Client::connect(bench, &server)?;
+    other.add(0, 0)?;
+    let before = server.info().ok_or_else(|| gone(&server))?.resident;
+    let stuffed = Client { peer: bench.tcp_connect_small(server.local()).because("the server listens")? };
+    let taken = stuff(&stuffed, &other)?;
+    let after = server.info().ok_or_else(|| gone(&server))?.resident;
+    let grown = after.saturating_sub(before);
+    // One mebibyte may be kept; the rest of the slack is for the way memory is handed out.
+    bench
+        .ensure(
+            grown <= 4 * MEBIBYTE,
+            "at most 1 MiB kept for a client that never reads (and some slack)",
+            format!("{} KiB more resident memory after {} KiB of requests", grown / 1024, taken / 1024),
+        )
+        .because(BOUND)
+}
+
+/// A client that reads slowly, but reads.
+pub fn select_serves_a_slow_reader_to_the_end(bench: &mut Bench) -> Result<(), Stop> {
+    const SLOW: &str = "a client that reads slowly gets every answer, whole and in order";
+    const REQUESTS: i64 = 24_000;
+    let server = bench.tcp_server("select-server", &[], PORT)?;
+    let slow = Client { peer: bench.tcp_connect_small(server.local()).because("the server listens")? };
+    let other = Client::connect(bench, &server)?;
+    let requests = "add 1\n".repeat(REQUESTS as usize);
+    let expected: String = (1..=REQUESTS).map(|total| format!("total {total}\n")).collect();
+    let (mut sent, mut received) = (0, 0);
+    while received < expected.len() {
+        // Behind by a few hundred KiB at most: much more than the connection holds, less than a server must keep.
+        let most = (received / 2 + 128 * 1024).min(requests.len());
+        if sent < most {
+            sent += slow.peer.send_some(&requests.as_bytes()[sent..most]);
+        }
+        let size = 8192.min(expected.len() - received);
+        slow.peer.expect(&expected.as_bytes()[received..received + size]).because(SLOW)?;
+        received += size;
+        if received % (5 * 8192) == 0 {
+            other.send("what?").because(SLOW)?;
+            other.expect_error().because("a client that reads slowly holds nobody else up")?;
+        }
+    }
+    Ok(())
+}
+
+/// More clients than `select` can count.
+pub fn select_serves_2000_clients(bench: &mut Bench) -> Result<(), Stop> {
+    const MANY: &str =
+        "poll and epoll have no bound of 1024, and the soft limit may be raised to the hard one";
+    const CLIENTS: usize = 2000;
+    raise_own_limit(CLIENTS as u64 + 200)?;
+    let start = bench.program("select-server").limits(|limits| limits.descriptors = (1024, 8192));
+    let mut server = start.start()?;
+    server.until_listening(Some(PORT)).because("a server binds its port and listens")?;
+    let mut clients = Vec::with_capacity(CLIENTS);
+    for number in 1..=CLIENTS {
+        clients.push(Client::connect(bench, &server)?);
+        if number % 100 == 0 {
+            until_accepted(bench)?;
+        }
+    }
+    let asked = [1999, 0, 1500, 1023, 1024, 1017, 700, 1998, 3];
+    for (total, at) in (1..).zip(asked) {
+        clients[at].asks_for_total("add 1", total).because(MANY)?;
+    }
+    Ok(())
+}
+
+/// The bench's own clients need descriptors too.
+fn raise_own_limit(descriptors: u64) -> Result<(), Breakdown> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let failed = |error| Breakdown::system("cannot raise the bench's own limit of descriptors", error);
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
+    if soft < descriptors {
+        setrlimit(Resource::RLIMIT_NOFILE, descriptors, hard).map_err(failed)?;
+    }
+    Ok(())
+}
