@@ -1,7 +1,7 @@
 //! `doctor`: what this machine can do for grading, what it lacks, and the command that mends it.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::ask::Tier;
@@ -9,7 +9,8 @@ use crate::exit::{Exit, Problem};
 use crate::house;
 use crate::probe::{Probe, probe};
 
-const LINKER: &str = "on Debian or Ubuntu: sudo apt install gcc libc6-dev";
+/// How to get a C linker.
+pub const LINKER: &str = "on Debian or Ubuntu: sudo apt install gcc libc6-dev";
 const NAMESPACES: &str = "Debian: sudo sysctl kernel.unprivileged_userns_clone=1; Ubuntu 23.10 and later: sudo sysctl \
 kernel.apparmor_restrict_unprivileged_userns=0; Docker: --security-opt seccomp=unconfined --security-opt \
 apparmor=unconfined --security-opt systempaths=unconfined";
@@ -80,7 +81,7 @@ fn findings() -> Vec<Found> {
         Ok(output) if output.status.success() => Found::fine(String::from_utf8_lossy(&output.stdout).trim()),
         _ => Found::lacks("no rustc in PATH", "install Rust: https://rustup.rs"),
     });
-    findings.push(if in_path("cc") {
+    findings.push(if find_in_path("cc").is_some() {
         Found::fine("a C linker: cc")
     } else {
         Found::lacks("no C linker: no cc in PATH", LINKER)
@@ -125,8 +126,8 @@ limits; checks run one after another, and those that need simulated hosts cannot
     findings
 }
 
-/// Whether an executable of that name is in PATH.
-pub fn in_path(name: &str) -> bool {
+/// The executable of that name in PATH.
+pub fn find_in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.is_file())
 }

@@ -49,7 +49,7 @@ pub fn grade(request: &Request, plan: &Plan, command: String) -> Result<Report, 
         let what = format!("nothing to ask: no lab there has the check {}", plan.only.join(", "));
         return Err(Problem::usage(what, "`cargo xtask list` shows every check with its lab and programs"));
     }
-    let compiler = Compiler::prepare()?;
+    let compiler = Compiler::prepare(plan.tier)?;
     report.rustc = Some(compiler.version().to_string());
     let keep = request.record.as_deref().map(recording_place).transpose()?;
     for (subject, outcome) in ask_all(&subjects, plan, &compiler) {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -125,7 +126,13 @@ struct Running {
     checks: usize,
     quiet: usize,
     waiting: usize,
-    turns: u32,
+}
+
+/// The uid that the next arena takes: no two that run at once share one.
+pub fn next_uid() -> u32 {
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    FIRST_UID + std::process::id().wrapping_mul(67).wrapping_add(turn) % UIDS
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,11 +181,9 @@ impl Lanes {
         if lane != Lane::Quiet {
             state.waiting -= 1;
         }
-        state.turns = state.turns.wrapping_add(1);
-        let uid = FIRST_UID + (std::process::id().wrapping_mul(67).wrapping_add(state.turns)) % UIDS;
         drop(state);
         self.changed.notify_all();
-        Place { lanes: self, lane, uid }
+        Place { lanes: self, lane }
     }
 }
 
@@ -186,7 +191,6 @@ impl Lanes {
 struct Place {
     lanes: &'static Lanes,
     lane: Lane,
-    uid: u32,
 }
 
 impl Drop for Place {
@@ -366,7 +370,7 @@ impl Run<'_> {
     }
 
     fn ask(&self, check: &'static Check, lane: Lane) -> Result<Answer, Breakdown> {
-        let place = lanes().enter(lane);
+        let _place = lanes().enter(lane);
         let programs = check
             .programs
             .iter()
@@ -382,7 +386,7 @@ impl Run<'_> {
             tier: self.plan.tier,
             trace: true,
             record: self.plan.record,
-            uid: place.uid,
+            uid: next_uid(),
         };
         ask_arena(&ask)
     }
@@ -422,11 +426,11 @@ fn ask_arena(ask: &Ask) -> Result<Answer, Breakdown> {
 /// The one argument with which this executable becomes an arena.
 pub const ARENA: &str = "arena";
 
-/// Turns this process into an arena (or a probe of this machine, or a compiler's confinement) where it was started as
-/// one. Call it first of all, while there is one thread.
+/// Turns this process into an arena (or a probe of this machine, or a confined compiler) where it was started as one. Call it first of all, while there is one thread.
 pub fn become_arena_if_asked() -> Option<ExitCode> {
-    if let Some(code) = crate::probe::become_probe_if_asked().or_else(crate::sandbox::confine_if_asked) {
-        return Some(code);
+    let other_role = crate::probe::become_probe_if_asked().or_else(crate::sandbox::confine_if_asked);
+    if other_role.is_some() {
+        return other_role;
     }
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_none_or(|argument| argument != ARENA) || arguments.next().is_some() {

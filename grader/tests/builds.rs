@@ -3,13 +3,14 @@
 
 use std::fs::{self, FileTimes};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime};
 
 use grader::compile::{Compiler, Unbuilt};
 use grader::intake;
 use grader::subject::Subject;
 use grader::suites;
+use libtest_mimic::{Arguments, Failed, Trial};
 
 const SUBMISSIONS: usize = 40;
 
@@ -57,11 +58,9 @@ fn all_are_their_own(compiler: &Compiler, place: &Path, round: u32, at_once: usi
     });
 }
 
-#[test]
-fn every_binary_carries_its_own_submissions_id() {
-    let place = tempfile::tempdir().expect("a directory");
-    let compiler =
-        Compiler::keeping_in(place.path().join("builds")).unwrap_or_else(|problem| panic!("{problem}"));
+fn every_binary_carries_its_own_submissions_id() -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let compiler = Compiler::keeping_in(place.path().join("builds"), grader::doctor::tier()?)?;
     let stamp = SystemTime::now() - Duration::from_secs(86_400);
     for id in 0..SUBMISSIONS {
         unpack(place.path(), id, stamp, 1);
@@ -72,4 +71,40 @@ fn every_binary_carries_its_own_submissions_id() {
         unpack(place.path(), id, stamp, 2);
     }
     all_are_their_own(&compiler, place.path(), 2, 2);
+    Ok(())
+}
+
+/// A submission's library and modules are part of its programs, and so is another program's file that it includes.
+fn a_program_is_built_anew_when_anything_it_is_made_of_changes() -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let compiler = Compiler::keeping_in(place.path().join("builds"), grader::doctor::tier()?)?;
+    let bin = place.path().join("student-0/udp/src/bin");
+    fs::create_dir_all(&bin)?;
+    let server =
+        "#[path = \"udp-client.rs\"] mod other; fn main() { println!(\"{} {}\", udp::WORD, other::WORD); }";
+    fs::write(bin.join("udp-server.rs"), server)?;
+    for word in ["one", "two"] {
+        let client = format!("pub const WORD: &str = \"{word}\"; #[expect(dead_code)] pub fn main() {{}}");
+        fs::write(bin.join("udp-client.rs"), client)?;
+        fs::write(bin.join("../lib.rs"), format!("pub const WORD: &str = \"lib {word}\";"))?;
+        assert_eq!(says(&compiler, place.path(), 0), format!("lib {word} {word}"));
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = grader::schedule::become_arena_if_asked() {
+        return code;
+    }
+    let trials = vec![
+        Trial::test(
+            "every_binary_carries_its_own_submissions_id",
+            every_binary_carries_its_own_submissions_id,
+        ),
+        Trial::test(
+            "a_program_is_built_anew_when_anything_it_is_made_of_changes",
+            a_program_is_built_anew_when_anything_it_is_made_of_changes,
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

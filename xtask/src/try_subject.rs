@@ -42,8 +42,8 @@ pub fn try_subjects(lab: &str, names: &[String], only: &[String], brief: bool) -
             ));
         }
     }
-    let compiler = Compiler::prepare()?;
     let plan = Plan { only: only.to_vec(), ..Plan::new(doctor::tier()?) };
+    let compiler = Compiler::prepare(plan.tier)?;
     let reports: Vec<LabReport> = std::thread::scope(|scope| {
         let threads: Vec<_> = subjects
             .iter()

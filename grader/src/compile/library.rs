@@ -23,6 +23,8 @@ pub struct Library {
     pub version: String,
     /// A hash of the compiler and the libraries.
     pub key: String,
+    /// The directory of the libraries.
+    pub place: PathBuf,
     /// `-L` and `--extern` for each library that a program may name.
     pub link_arguments: Vec<String>,
 }
@@ -42,6 +44,7 @@ pub fn prepare_library() -> Result<Library, Problem> {
         rustc: tools.rustc,
         link_arguments: keep(&place, &built)?,
         key,
+        place: place.clone(),
     };
     let text = serde_json::to_vec_pretty(&library).unwrap_or_default();
     write_whole(&list, &text).map_err(|error| cannot_keep(&list, &error))?;
@@ -192,8 +195,7 @@ fn run_cargo(tools: &Tools, offline: bool) -> Result<Output, Problem> {
 fn build_failed(words: &str) -> Problem {
     let first = words.lines().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason");
     if words.contains("linker `cc` not found") {
-        let next = "install a C linker, on Debian or Ubuntu: sudo apt install gcc libc6-dev";
-        return Problem::machine("rustc finds no linker `cc`", next);
+        return Problem::machine("rustc finds no linker `cc`", crate::doctor::LINKER);
     }
     if ["download", "resolve host", "network", "connect", "offline"].iter().any(|word| words.contains(word)) {
         let next = "run `cargo fetch` once while this machine is online; from then on no network is needed";

@@ -5,11 +5,10 @@
 //! and flags. What is not in the hash is not laid out for the compiler either.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -18,7 +17,7 @@ use crate::ask::{Launch, Tier};
 use crate::exit::{Problem, shown};
 use crate::house;
 use crate::intake::Sources;
-use crate::sandbox::{Bound, CompileLimits, CompilePlan, Compiled};
+use crate::sandbox::{CompileLimits, CompilePlan, Compiled};
 use crate::subject::{Origin, Subject, hash_file, hex, root_file};
 use crate::verdict::Breakdown;
 
@@ -30,6 +29,10 @@ pub use stage::Stage;
 
 /// The uid that a compiler takes under a root grader: none that a program of a submission ever has.
 const COMPILER_UID: u32 = 65_300;
+/// How long a confined compiler is waited for. Its own limit is shorter; this one is for a sandbox that hangs.
+const COMPILE_LIMIT: Duration = Duration::from_secs(200);
+/// How much a confined compiler may answer.
+const ANSWER_LIMIT: usize = 4 << 20;
 /// How many programs are kept before those that were not used for a while are removed.
 const KEPT_BUILDS: usize = 2_000;
 /// How long a program is kept at least after it was last used.
@@ -70,21 +73,21 @@ pub struct Compiler {
     library: Library,
     builds: PathBuf,
     stage: Stage,
-    tier: OnceLock<Tier>,
+    tier: Tier,
 }
 
 impl Compiler {
     /// Finds the compiler, builds the libraries once and makes room for programs.
-    pub fn prepare() -> Result<Self, Problem> {
+    pub fn prepare(tier: Tier) -> Result<Self, Problem> {
         house::make_open_dir(&house::state())?;
-        Self::keeping_in(house::state().join("builds"))
+        Self::keeping_in(house::state().join("builds"), tier)
     }
 
     /// The same, with programs kept in `builds`.
-    pub fn keeping_in(builds: PathBuf) -> Result<Self, Problem> {
+    pub fn keeping_in(builds: PathBuf, tier: Tier) -> Result<Self, Problem> {
         house::make_open_dir(&builds)?;
         prune(&builds);
-        Ok(Self { library: prepare_library()?, stage: Stage::new(&builds)?, builds, tier: OnceLock::new() })
+        Ok(Self { library: prepare_library()?, stage: Stage::new(&builds)?, builds, tier })
     }
 
     /// What `rustc` calls itself.
@@ -156,28 +159,28 @@ impl Compiler {
         for (path, text) in &sources.files {
             lay(work.path(), path, text)?;
         }
-        fs::create_dir_all(work.path().join("out")).map_err(broke)?;
         let mut externs = Vec::new();
         if sources.files.contains_key("src/lib.rs") {
             let name = lab.replace('-', "_");
-            let rlib = format!("out/lib{name}.rlib");
-            self.rustc(work.path(), lab, "src/lib.rs", &name, &["--crate-type=rlib", "-o", &rlib], &[])?;
+            let rlib = format!("lib{name}.rlib");
+            self.rustc(work.path(), lab, "src/lib.rs", &name, &["--crate-type=rlib", "--emit=link"], &[])?;
+            fs::rename(work.path().join("out").join(&rlib), work.path().join(&rlib)).map_err(broke)?;
             externs.push(format!("--extern={name}={rlib}"));
         }
-        let binary = format!("out/{program}");
-        let emit = format!("--emit=link={binary},dep-info=out/inputs.d");
+        let crate_name = program.replace('-', "_");
         self.rustc(
             work.path(),
             lab,
             root,
-            &program.replace('-', "_"),
-            &["--crate-type=bin", &emit],
+            &crate_name,
+            &["--crate-type=bin", "--emit=link,dep-info"],
             &externs,
         )?;
-        let inputs = fs::read_to_string(work.path().join("out/inputs.d")).map_err(broke)?;
+        let binary = work.path().join("out").join(crate_name);
+        let inputs = fs::read_to_string(binary.with_extension("d")).map_err(broke)?;
         let inputs: BTreeSet<&str> = inputs.split([' ', ':', '\n']).collect();
         let shared = other_roots.iter().any(|other| inputs.contains(other.as_str()));
-        let kept = self.keep(if shared { &whole } else { &own }, program, &work.path().join(binary))?;
+        let kept = self.keep(if shared { &whole } else { &own }, program, &binary)?;
         Ok(self.stage.binary(program, &kept)?)
     }
 
@@ -211,48 +214,50 @@ impl Compiler {
         emit: &[&str],
         externs: &[String],
     ) -> Result<(), Unbuilt> {
-        let mut command = Command::new(&self.library.rustc);
-        command.arg(root).arg("--out-dir=out").arg("--crate-name").arg(crate_name).args(emit);
-        command.args(FLAGS).args(&self.library.link_arguments).args(externs);
-        command.env_clear().envs(path_variable());
-        command.env("CARGO_PKG_NAME", lab).env("CARGO_PKG_VERSION", env!("CARGO_PKG_VERSION"));
-        command.env("CARGO_CRATE_NAME", crate_name).env("TMPDIR", directory.join("out"));
-        judge(&self.confined(command, directory)?)
+        let mut arguments = vec![root, "--crate-name", crate_name, "--out-dir=out"];
+        arguments.extend(emit);
+        arguments.extend(FLAGS);
+        arguments.extend(self.library.link_arguments.iter().chain(externs).map(String::as_str));
+        let environment = [
+            ("CARGO_PKG_NAME", lab),
+            ("CARGO_PKG_VERSION", env!("CARGO_PKG_VERSION")),
+            ("CARGO_CRATE_NAME", crate_name),
+        ];
+        self.run_confined(directory, &self.library.rustc, &arguments, &environment)
     }
 
-    /// How compilers are isolated here; found out when the first of them runs.
-    fn tier(&self) -> Result<Tier, Breakdown> {
-        if let Some(tier) = self.tier.get() {
-            return Ok(*tier);
-        }
-        let tier = crate::doctor::tier().map_err(|problem| Breakdown::new(problem.what, problem.next))?;
-        Ok(*self.tier.get_or_init(|| tier))
-    }
-
-    /// Runs a compiler on a submission's sources, in `directory`, where it may write below `out`.
-    fn confined(&self, command: Command, directory: &Path) -> Result<Compiled, Breakdown> {
-        let libraries = house::state().join("library").join(&self.library.key);
+    /// Runs a compiler on sources that nobody has read: in the sandbox, with the toolchain and the libraries in sight and
+    /// nothing else, and one empty directory to write to.
+    fn run_confined(
+        &self,
+        directory: &Path,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<(), Unbuilt> {
+        let out = directory.join("out");
+        let _ = fs::remove_dir_all(&out);
+        fs::create_dir(&out).map_err(broke)?;
+        let temporary = out.to_string_lossy().into_owned();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let environment =
+            environment.iter().copied().chain([("PATH", path.as_str()), ("TMPDIR", &temporary)]);
         let toolchain = self.library.rustc.ancestors().nth(2).map(Path::to_path_buf);
         let plan = CompilePlan {
-            tier: self.tier()?,
+            tier: self.tier,
             uid: COMPILER_UID,
-            program: command.get_program().into(),
-            arguments: command.get_args().map(Into::into).collect(),
-            env: command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name.to_os_string(), value?.to_os_string())))
-                .collect(),
+            program: program.to_path_buf(),
+            arguments: arguments.iter().map(OsString::from).collect(),
+            env: environment.map(|(name, value)| (name.into(), value.into())).collect(),
             directory: directory.to_path_buf(),
-            readable: toolchain.into_iter().chain([libraries]).collect(),
-            out: directory.join("out"),
+            readable: toolchain.into_iter().chain([self.library.place.clone()]).collect(),
+            out,
             limits: CompileLimits::default(),
         };
         let (command, ask) = plan.command()?;
-        // The confined side keeps the limits of time and output; these are for one that hangs.
-        let (patience, room) = (Duration::from_secs(plan.limits.seconds + 60), 16 * plan.limits.messages);
-        let output = crate::child::output(command, Some(&ask), patience, room)
+        let output = crate::child::output(command, Some(&ask), COMPILE_LIMIT, ANSWER_LIMIT)
             .map_err(|stopped| stopped.breakdown("the compiler"))?;
-        plan.result(&output)
+        judge(&plan.result(&output)?)
     }
 
     fn c(&self, program: &str, path: &Path) -> Result<Launch, Unbuilt> {
@@ -267,11 +272,9 @@ impl Compiler {
         }
         let work = self.work_directory()?;
         lay(work.path(), "program.c", &text)?;
-        fs::create_dir_all(work.path().join("out")).map_err(broke)?;
-        let mut command = Command::new(c_compiler()?);
-        command.args(["-O1", "-pthread", "-o", "out/program", "program.c"]);
-        command.env_clear().envs(path_variable()).env("TMPDIR", work.path().join("out"));
-        judge(&self.confined(command, work.path())?)?;
+        let cc = crate::doctor::find_in_path("cc").ok_or_else(no_linker)?;
+        let arguments = ["-O1", "-pthread", "-o", "out/program", "program.c"];
+        self.run_confined(work.path(), &cc, &arguments, &[])?;
         let kept = self.keep(&key, program, &work.path().join("out/program"))?;
         Ok(self.stage.binary(program, &kept)?)
     }
@@ -315,19 +318,6 @@ fn prune(builds: &Path) {
     }
 }
 
-/// The compiler's own PATH: it needs to find the linker, and nothing else of the reader's environment.
-fn path_variable() -> impl Iterator<Item = (&'static str, String)> {
-    std::env::var("PATH").ok().map(|path| ("PATH", path)).into_iter()
-}
-
-/// The system's C compiler, by its full path.
-fn c_compiler() -> Result<PathBuf, Breakdown> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|place| place.join("cc")).find(|file| file.is_file());
-    let next = "install a C compiler, on Debian or Ubuntu: sudo apt install gcc libc6-dev";
-    found.ok_or_else(|| Breakdown::new("there is no cc in PATH", next))
-}
-
 fn broke(error: std::io::Error) -> Breakdown {
     Breakdown::system("cannot keep what was built", error)
 }
@@ -347,29 +337,27 @@ fn lay(directory: &Path, path: &str, text: &str) -> Result<(), Breakdown> {
     step().map_err(broke)
 }
 
-/// A limit ended the compiler.
-fn ended(compiled: &Compiled, bound: Bound) -> String {
-    format!("{}\nthe compiler was {bound}", compiled.messages)
-}
-
 /// Whether the compiler was content; and if not, whose fault that is.
 fn judge(compiled: &Compiled) -> Result<(), Unbuilt> {
-    if let Some(bound) = compiled.bound {
-        return Err(Unbuilt::Finding(ended(compiled, bound)));
+    if let Some(bound) = &compiled.bound {
+        return Err(Unbuilt::Finding(format!("{}\nthe compiler was {bound}", compiled.messages)));
     }
     if compiled.status.success() {
         return Ok(());
     }
-    let message = compiled.messages.clone();
+    let message = &compiled.messages;
     if message.contains("linker `cc` not found") {
-        let next = "install a C linker, on Debian or Ubuntu: sudo apt install gcc libc6-dev";
-        return Err(Breakdown::new("rustc finds no linker `cc`", next).into());
+        return Err(no_linker().into());
     }
     if message.contains("No space left on device") {
         return Err(Breakdown::new("the disk is full", "free some space, then grade again").into());
     }
     match compiled.status.code() {
-        Some(1) => Err(Unbuilt::Finding(message)),
+        Some(1) => Err(Unbuilt::Finding(message.clone())),
         _ => Err(Unbuilt::Finding(format!("{message}\nthe compiler ended early: {}", compiled.status))),
     }
+}
+
+fn no_linker() -> Breakdown {
+    Breakdown::new("rustc finds no linker `cc`", crate::doctor::LINKER)
 }

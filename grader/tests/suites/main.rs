@@ -71,7 +71,8 @@ fn trials_of(suite: &'static Suite) -> Result<Vec<Trial>, Problem> {
 
 fn compiler() -> Result<&'static Compiler, Failed> {
     static COMPILER: OnceLock<Result<Compiler, Problem>> = OnceLock::new();
-    COMPILER.get_or_init(Compiler::prepare).as_ref().map_err(|problem| problem.to_string().into())
+    let tier = plan()?.tier;
+    COMPILER.get_or_init(|| Compiler::prepare(tier)).as_ref().map_err(|problem| problem.to_string().into())
 }
 
 fn plan() -> Result<Plan, Failed> {
