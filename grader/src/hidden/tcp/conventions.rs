@@ -1,0 +1,197 @@
+//! The conventions that hold for every program: options, lines, failures, signals.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::bench::{Bench, Ended, Stdin, Stdout, quote};
+use crate::suites::tcp::conversation::{CONNECTS, ENDS, PORT, answers_a_byte, line, local, receipt, serves};
+use crate::verdict::{Because, Stop, ensure};
+
+pub fn options_are_as_the_handout_says(bench: &mut Bench) -> Result<(), Stop> {
+    chosen_port_is_announced(bench, "tcp-server")?;
+
+    let port = bench.random().range(20_000, 30_000) as u16;
+    let (text, message) = (port.to_string(), bench.random().word(9));
+    let listener = bench.tcp_listen(local(port))?;
+    let mut client =
+        bench.start("tcp-client", &["--message", &message, "--port", &text, "--host", "127.0.0.1"])?;
+    let server = listener.accept().because("--host and --port say where the server is")?;
+    server.expect(message.as_bytes()).because("--message says what is sent")?;
+    server.send(b"Hi!").because("the client waits for the answer")?;
+    let ended = client.end().because(ENDS)?;
+    ended.expect_stdout("Received: Hi!\n").because("the client prints `Received: ` and the answer")?;
+    ended.expect_status(0).because(ENDS)?;
+
+    for arguments in SERVER_REFUSES {
+        bench.refuses("tcp-server", arguments)?;
+    }
+    for arguments in [&["--message", ""], &["--port", "0"], &["--port", "65536"], &["--prot", "5000"]] {
+        bench.refuses("tcp-client", arguments)?;
+    }
+    bench.refuses("tcp-client", &["Hello!"])
+}
+
+const SERVER_REFUSES: &[&[&str]] = &[
+    &["--count", "0"],
+    &["--count", "-1"],
+    &["--count", "many"],
+    &["--port", "65536"],
+    &["--port"],
+    &["--colour", "red"],
+    &["5000"],
+];
+
+/// With `--port 0` a server says which port it got, and serves there.
+fn chosen_port_is_announced(bench: &Bench, program: &str) -> Result<(), Stop> {
+    const SAYS: &str =
+        "with --port 0 the system picks the port, and the server says which: `Listening on ADDR:PORT`";
+    let arguments = ["--host", "127.0.0.1", "--port", "0", "--count", "2"];
+    let mut server = bench.tcp_server(program, &arguments, 0)?;
+    let announced = format!("Listening on 127.0.0.1:{}", server.local().port());
+    server.expect_line(&announced).because(SAYS)?;
+    for _ in 0..2 {
+        serves(bench, &server, program, "each of --count connections is served")?;
+    }
+    let ended = server.end().because(ENDS)?;
+    ended.expect_status(0).because(ENDS)?;
+    ended
+        .expect_stdout(format!("{announced}\n"))
+        .because("a server prints no other lines on stdout: diagnostics go to stderr")
+}
+
+const UNWRITTEN: &str =
+    "on a full disk the line is not written: that is an error to report, neither success nor a panic";
+
+pub fn an_unwritten_line_is_an_error(bench: &mut Bench) -> Result<(), Stop> {
+    let listener = bench.tcp_listen(local(PORT))?;
+    let mut client = bench.program("tcp-client").stdout(Stdout::Full).start()?;
+    let server = listener.accept().because(CONNECTS)?;
+    server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
+    server.send(b"Hi!").because("the client waits for the answer")?;
+    failed_in_order(&client.end().because(ENDS)?)?;
+    let arguments = ["--host", "127.0.0.1", "--port", "0"];
+    let mut server = bench.program("tcp-server").arguments(&arguments).stdout(Stdout::Full).start()?;
+    failed_in_order(&server.end().because(UNWRITTEN)?)
+}
+
+fn failed_in_order(ended: &Ended) -> Result<(), Stop> {
+    let orderly = ended.code().is_some_and(|code| code != 0 && code != 101);
+    let observed = crate::bench::describe(&ended.report);
+    ensure(orderly, "status 1, while stdout is a full disk", observed)
+        .with(|unmet| ended.explain(unmet))
+        .because(UNWRITTEN)
+}
+
+pub fn failures_name_the_address(bench: &mut Bench) -> Result<(), Stop> {
+    const NAMES: &str =
+        "a failure names what failed, the address or host and the port, and ends with status 1";
+    // No host of the bench has this address, and nobody knows this name.
+    for (program, host) in
+        [("tcp-server", "203.0.113.77"), ("tcp-server", "nobody.invalid"), ("tcp-client", "nobody.invalid")]
+    {
+        names(&bench.run(program, &["--host", host, "--port", "5678"])?, host, NAMES)?;
+    }
+    let _taken = bench.tcp_listen(local(5678))?;
+    names(&bench.run("tcp-server", &["--host", "127.0.0.1", "--port", "5678"])?, "127.0.0.1", NAMES)
+}
+
+fn names(ended: &Ended, host: &str, reason: &str) -> Result<(), Stop> {
+    ended.expect_stdout("").because(reason)?;
+    ended.expect_status(1).because(reason)?;
+    ended.expect_stderr_names(&[host, "5678"]).because(reason)
+}
+
+pub fn servers_end_when_told(bench: &mut Bench) -> Result<(), Stop> {
+    ends_when_told(bench, "tcp-server")
+}
+
+/// A server is ended while it waits for a client, and while it serves one.
+fn ends_when_told(bench: &Bench, program: &str) -> Result<(), Stop> {
+    const GONE: &str = "a server is gone, with every process it made, within a second of SIGTERM or SIGINT";
+    for (signal, busy) in [(Signal::SIGTERM, false), (Signal::SIGINT, false), (Signal::SIGTERM, true)] {
+        let mut server = bench.tcp_server(program, &[], PORT)?;
+        let client = if busy { Some(bench.tcp_connect(server.local()).because(CONNECTS)?) } else { None };
+        if let Some(client) = &client {
+            client.send(b"x").because(CONNECTS)?;
+            client.until_taken().because(CONNECTS)?;
+        }
+        server.signal(signal)?;
+        let sent = format!("{signal} while the server {}", if busy { "serves a client" } else { "waits" });
+        let who = server.who().to_string();
+        bench
+            .until_within(Duration::from_secs(1), "the server has ended, within a second", || {
+                bench.recorder().tree_ended(&who).then_some(())
+            })
+            .with(|unmet| unmet.sent(sent.clone()))
+            .because(GONE)?;
+        let ended = server.end().because(GONE)?;
+        let fine = ended.code() == Some(0) || ended.signal() == Some(signal as i32);
+        let observed = crate::bench::describe(&ended.report);
+        ensure(fine, format!("status 0, or death by {signal}"), observed)
+            .with(|unmet| ended.explain(unmet))
+            .because(GONE)?;
+    }
+    Ok(())
+}
+
+pub fn signals_end_no_wait(bench: &mut Bench) -> Result<(), Stop> {
+    const WAITS: &str = "a stop and a continue, or a signal that is ignored by default, ends no wait";
+    let signals = [Signal::SIGSTOP, Signal::SIGCONT, Signal::SIGWINCH, Signal::SIGCHLD, Signal::SIGURG];
+    let server = bench.tcp_server("tcp-server", &[], PORT)?;
+    signals.iter().try_for_each(|signal| server.signal(*signal))?;
+    let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
+    for _ in 0..2 {
+        client.send(b"x").because(WAITS)?;
+        client.expect(b"Hi!").because(WAITS)?;
+        signals.iter().try_for_each(|signal| server.signal(*signal))?;
+    }
+    answers_a_byte(&client, bench.random())?;
+
+    let listener = bench.tcp_listen(local(PORT + 1))?;
+    let mut client = bench.start("tcp-client", &["--port", "5001"])?;
+    let server = listener.accept().because(CONNECTS)?;
+    server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
+    signals.iter().try_for_each(|signal| client.signal(*signal))?;
+    server.send(b"Hi!").because("the client waits for the answer")?;
+    let ended = client.end().because(WAITS)?;
+    ended.expect_stdout("Received: Hi!\n").because(WAITS)?;
+    ended.expect_status(0).because(WAITS)
+}
+
+pub fn uploads_keep_the_conventions(bench: &mut Bench) -> Result<(), Stop> {
+    chosen_port_is_announced(bench, "upload-server")?;
+    for arguments in SERVER_REFUSES {
+        bench.refuses("upload-server", arguments)?;
+    }
+    for arguments in [&["--dual", "2"], &["--dual", "yes"]] {
+        bench.refuses("upload-server", arguments)?;
+    }
+    ends_when_told(bench, "upload-server")?;
+
+    let port = bench.random().range(20_000, 30_000) as u16;
+    let (text, data) = (port.to_string(), bench.random().bytes(500));
+    let listener = bench.tcp_listen(local(port))?;
+    for stdout in [Stdout::File, Stdout::Full] {
+        let start = bench.program("upload-client").arguments(&["--port", &text, "--host", "127.0.0.1"]);
+        let mut client = start.stdin(Stdin::Bytes(data.clone())).stdout(stdout).start()?;
+        let server = listener.accept().because("--host and --port say where the server is")?;
+        let received =
+            server.receive_to_end(10_000).because("the client ends its direction when stdin has ended")?;
+        bench.ensure(received == data, quote(&data), quote(&received)).because("stdin is sent as it is")?;
+        server.send(&receipt(&data)).because("the client waits for the receipt")?;
+        let ended = client.end().because(ENDS)?;
+        if stdout == Stdout::Full {
+            failed_in_order(&ended)?;
+        } else {
+            ended
+                .expect_stdout(line(data.len(), receipt(&data)))
+                .because("the receipt is printed, into a file too")?;
+            ended.expect_status(0).because(ENDS)?;
+        }
+    }
+    for arguments in [&["--magic", "2"], &["--port", "0"], &["--message", "x"]] {
+        bench.refuses("upload-client", arguments)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Uploads in the large: sums that wrap, calls that take a part, memory that stays small, peers that go away.
+
+use super::client::{is_an_error, names_the_address};
+use super::server;
+use crate::bench::{Bench, Ended, Stdin, TcpPeer, difference, show};
+use crate::recorder::Injection;
+use crate::recording::{Act, Outcome};
+use crate::suites::tcp::conversation::{
+    CONNECTS, ENDS, PORT, RECEIPT, RECEIVES, expect_receipt, line, local, receipt, receipt_of, sum,
+};
+use crate::verdict::{Because, Stop, Unexplained};
+
+/// As many bytes of ff as it takes until their sum leaves 32 bits, and some more.
+const MANY: usize = 17_000_000;
+
+pub fn upload_server_counts_seventeen_million_bytes(bench: &mut Bench) -> Result<(), Stop> {
+    const WRAPS: &str = "the sum is taken modulo 2^32: adding wraps, in a debug build too";
+    let mut server = bench.tcp_server("upload-server", &[], PORT)?;
+    let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
+    let data = vec![0xff; MANY];
+    client.send(&data).because(WRAPS)?;
+    client.half_close();
+    expect_receipt(&client, &data).with(|unmet| bench.explain(unmet)).because(WRAPS)?;
+    server.end().because(ENDS)?.expect_status(0).because(ENDS)
+}
+
+pub fn upload_server_meets_short_calls(bench: &mut Bench) -> Result<(), Stop> {
+    let data = bench.random().bytes(150_000);
+    let server = bench.tcp_server("upload-server", &[], PORT)?;
+    server.inject(Injection::ShortReceive { most: 997, calls: 10_000 })?;
+    server.inject(Injection::ShortSend { most: 5, calls: 20 })?;
+    let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
+    client.send(&data).because(RECEIVES)?;
+    client.half_close();
+    let injected = "each receive gave at most 997 bytes, and each send took at most 5";
+    expect_receipt(&client, &data).with(|unmet| bench.explain(unmet.note(injected))).because(RECEIPT)
+}
+
+pub fn upload_client_meets_short_calls(bench: &mut Bench) -> Result<(), Stop> {
+    const WHOLE: &str =
+        "the client sends exactly the bytes of its stdin: what a send does not take, the next one sends";
+    let data = bench.random().bytes(300_000);
+    bench.recorder().inject("upload-client", Injection::ShortSend { most: 1499, calls: 10_000 })?;
+    bench.recorder().inject("upload-client", Injection::ShortReceive { most: 5, calls: 20 })?;
+    let (server, ended) = uploads(bench, &data, receipt(&data), WHOLE)?;
+    drop(server);
+    const RECEIPT: &str = "the receipt is twelve bytes long, in however many pieces they come";
+    ended
+        .expect_stdout(line(data.len(), receipt(&data)))
+        .with(|unmet| unmet.note("each receive gave at most 5 bytes"))
+        .because(RECEIPT)?;
+    ended.expect_status(0).because(ENDS)
+}
+
+/// Takes an upload of `data` from the client, and gives it `answer` as the receipt.
+fn uploads(bench: &Bench, data: &[u8], answer: [u8; 12], reason: &str) -> Result<(TcpPeer, Ended), Stop> {
+    let listener = bench.tcp_listen(local(PORT))?;
+    let mut client = bench.program("upload-client").stdin(Stdin::Bytes(data.to_vec())).start()?;
+    let server = listener.accept().because(CONNECTS)?;
+    let received = server.receive_to_end(data.len() + 1_000_000).because(reason)?;
+    if received != data {
+        let mut unmet = Unexplained::new(show(data), show(&received));
+        if let Some(difference) = difference(data, &received) {
+            unmet = unmet.note(difference);
+        }
+        return Err(bench.explain(unmet)).because(reason);
+    }
+    server.send(&answer).because("the client waits for the receipt")?;
+    let ended = client.end().because(ENDS)?;
+    Ok((server, ended))
+}
+
+const MEMORY: &str = "a block is read, passed on and forgotten: memory does not grow with the data";
+const SLACK: u64 = 4 << 20;
+
+pub fn upload_server_needs_no_more_memory(bench: &mut Bench) -> Result<(), Stop> {
+    let mut largest = Vec::new();
+    for size in [64 << 10, MANY] {
+        let data = bench.random().bytes(size);
+        let mut server = bench.tcp_server("upload-server", &[], PORT)?;
+        let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
+        client.send(&data).because(RECEIVES)?;
+        client.half_close();
+        expect_receipt(&client, &data).because(RECEIPT)?;
+        largest.push(server.end().because(ENDS)?.report.max_resident);
+    }
+    grows_little(bench, &largest)
+}
+
+pub fn upload_client_needs_no_more_memory(bench: &mut Bench) -> Result<(), Stop> {
+    let mut largest = Vec::new();
+    for size in [64 << 10, MANY] {
+        let data = bench.random().bytes(size);
+        let (_server, ended) = uploads(bench, &data, receipt(&data), MEMORY)?;
+        ended.expect_status(0).because(ENDS)?;
+        largest.push(ended.report.max_resident);
+    }
+    grows_little(bench, &largest)
+}
+
+fn grows_little(bench: &Bench, largest: &[u64]) -> Result<(), Stop> {
+    let (small, large) = (largest[0], largest[1]);
+    let observed = format!("{} KiB for 64 KiB of data, {} KiB for {MANY} bytes", small >> 10, large >> 10);
+    bench.ensure(large <= small + SLACK, "at most 4 MiB more memory for more data", observed).because(MEMORY)
+}
+
+pub fn upload_client_reports_a_lost_server(bench: &mut Bench) -> Result<(), Stop> {
+    const LOST: &str = "without a whole receipt nobody knows what arrived: nothing on stdout, status 1";
+    let data = bench.random().bytes(2000);
+    let answer = receipt(&data);
+    let listener = bench.tcp_listen(local(PORT))?;
+    for (part, reset) in
+        [(&answer[..11], false), (&answer[..8], false), (&answer[..0], false), (&answer[..0], true)]
+    {
+        let mut client = bench.program("upload-client").stdin(Stdin::Bytes(data.clone())).start()?;
+        let server = listener.accept().because(CONNECTS)?;
+        server.receive_to_end(data.len()).because("the client ends its direction when stdin has ended")?;
+        server.send(part).because("the client waits for the receipt")?;
+        let sent =
+            format!("{} of 12 bytes, and then {}", part.len(), if reset { "a reset" } else { "the end" });
+        if reset {
+            server.reset();
+        } else {
+            drop(server);
+        }
+        is_an_error(&client.end().with(|unmet| unmet.sent(sent.clone())).because(LOST)?, &sent, LOST)?;
+    }
+    // More than any buffer takes, so that the client is still sending when the connection breaks.
+    let much = vec![0x55; 12 << 20];
+    let mut client = bench.program("upload-client").stdin(Stdin::Bytes(much)).start()?;
+    let server = listener.accept().because(CONNECTS)?;
+    server.receive().because("the client sends what it reads")?;
+    server.reset();
+    is_an_error(&client.end().because(LOST)?, "a reset in the middle of the data", LOST)
+}
+
+pub fn upload_client_compares_the_figures(bench: &mut Bench) -> Result<(), Stop> {
+    const DIFFER: &str = "if count or sum differ from the client's own, the data did not arrive: status 1";
+    let data = bench.random().bytes(5000);
+    let (count, sum) = (data.len() as u64, sum(&data));
+    for wrong in
+        [receipt_of(count + 1, sum), receipt_of(count, sum ^ 0x0100_0000), receipt_of(count + (1 << 32), sum)]
+    {
+        let (_server, ended) = uploads(bench, &data, wrong, RECEIPT)?;
+        ended
+            .expect_stdout(line(data.len(), wrong))
+            .because("the line shows the client's own count and the server's figures")?;
+        ended.expect_status(1).because(DIFFER)?;
+    }
+    Ok(())
+}
+
+pub fn upload_client_waits_for_a_slow_reader(bench: &mut Bench) -> Result<(), Stop> {
+    const SLOW: &str = "while the server does not read, send waits: nothing is lost, and it is no error";
+    let data = bench.random().bytes(12 << 20);
+    let listener = bench.tcp_listen(local(PORT))?;
+    let mut client = bench.program("upload-client").stdin(Stdin::Bytes(data.clone())).start()?;
+    let server = listener.accept().because(CONNECTS)?;
+    client
+        .until("the client waits in send, or for the connection to take more", |recording, who| {
+            let mut waits = recording
+                .events
+                .iter()
+                .filter(|event| event.who.starts_with(who) && event.outcome == Outcome::Pending);
+            waits.any(|event| matches!(event.act, Act::Send { .. } | Act::WaitReady { .. })).then_some(())
+        })
+        .because(SLOW)?;
+    let received = server.receive_to_end(data.len()).because(SLOW)?;
+    bench.ensure(received == data, show(&data), show(&received)).because(SLOW)?;
+    server.send(&receipt(&data)).because(SLOW)?;
+    let ended = client.end().because(ENDS)?;
+    ended.expect_stdout(line(data.len(), receipt(&data))).because(SLOW)?;
+    ended.expect_status(0).because(SLOW)
+}
+
+pub fn upload_server_restarts_and_refuses_a_second_copy(bench: &mut Bench) -> Result<(), Stop> {
+    server::restarts_at_once(bench, "upload-server")?;
+    server::refuses_a_second_copy(bench, "upload-server")
+}
+
+pub fn upload_server_survives_clients_that_leave(bench: &mut Bench) -> Result<(), Stop> {
+    server::survives_clients_that_leave(bench, "upload-server")
+}
+
+pub fn upload_server_takes_one_connection_after_another(bench: &mut Bench) -> Result<(), Stop> {
+    const TURN: &str = "one upload after another: a client is answered when the one before it has ended";
+    let mut server = bench.tcp_server("upload-server", &["--count", "2"], PORT)?;
+    let first = bench.tcp_connect(server.local()).because(CONNECTS)?;
+    first.send(b"a").because(RECEIVES)?;
+    first.until_taken().because(RECEIVES)?;
+    let second = bench.tcp_connect(server.local()).because(CONNECTS)?;
+    second.send(b"abc").because(CONNECTS)?;
+    second.half_close();
+    // A server that had accepted the second one would come by it in one of these rounds.
+    for _ in 0..20 {
+        first.send(b"a").because(RECEIVES)?;
+        first.until_taken().because(RECEIVES)?;
+    }
+    second.expect_nothing().because(TURN)?;
+    first.half_close();
+    expect_receipt(&first, &[b'a'; 21]).because(RECEIPT)?;
+    expect_receipt(&second, b"abc").because(TURN)?;
+    server.end().because(ENDS)?.expect_status(0).because(ENDS)?;
+    server::keeps_no_descriptor(bench, "upload-server")
+}
+
+pub fn upload_client_names_the_address(bench: &mut Bench) -> Result<(), Stop> {
+    names_the_address(bench, "upload-client")
+}
