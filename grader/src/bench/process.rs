@@ -578,6 +578,12 @@ impl Process {
         procfs::tree(self.started.pid, self.started.init_pid)
     }
 
+    /// The largest resident set that one of its present processes has had, in bytes.
+    pub fn peak_resident(&self) -> u64 {
+        let peaks = self.processes().into_iter().filter_map(|process| procfs::peak_resident(process.pid));
+        peaks.max().unwrap_or(0)
+    }
+
     /// The program's own process as it is now; `None` once it has gone.
     pub fn info(&self) -> Option<ProcessInfo> {
         procfs::info(self.started.pid)

@@ -66,6 +66,14 @@ pub fn info(pid: i32) -> Option<ProcessInfo> {
     })
 }
 
+/// The largest resident set that the process has had since its exec, in bytes. (What wait4 reports may also be that of
+/// the process which it was forked from.)
+pub fn peak_resident(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+}
+
 /// The program `pid` and every other process below its init, zombies included; the program comes first.
 pub fn tree(pid: i32, init: i32) -> Vec<ProcessInfo> {
     let mut found: Vec<ProcessInfo> = info(pid).into_iter().collect();
