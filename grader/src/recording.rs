@@ -4,6 +4,11 @@
 //! Checks judge acts per process and what happened before what within one process (or across a fork, a socket or a
 //! packet); never a raw call's name, never a global order: the same program has dozens of interleavings.
 
+mod evidence;
+mod facts;
+mod ledger;
+mod mistakes;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -135,7 +140,7 @@ pub enum Act {
     Write { object: Object, asked: u64, done: u64, head: Vec<u8> },
     /// dup, dup2, dup3, F_DUPFD
     Duplicate { object: Object, to_fd: i32 },
-    /// fork, vfork, clone, clone3: a child process was born
+    /// fork, vfork, clone, clone3: a child process was born; `child` is empty where that failed
     Fork { child: String, vfork: bool, exit_signal: i32 },
     /// a thread was born
     Thread { thread: u32 },
@@ -214,30 +219,24 @@ impl Recording {
         self.events.iter().filter(move |event| event.who == who)
     }
 
-    /// What the process did with the network, in words, if anything.
-    pub fn touched_network(&self, who: &str) -> Option<String> {
-        let touched = self.of(who).find(|event| {
-            matches!(
-                event.act,
-                Act::Bind { .. } | Act::Connect { .. } | Act::Listen { .. } | Act::Send { .. }
-            )
-        });
-        touched.map(|event| format!("it called {}", event.call))
-    }
-
-    /// How a process stands, in words: in which call it is blocked and on what.
-    pub fn standing(&self, who: &str) -> Option<String> {
-        let last = self.of(who).last()?;
-        (last.outcome == Outcome::Pending).then(|| format!("is blocked in {}", last.call))
+    /// The events of one process and all that descend from it.
+    pub fn of_tree<'a>(&'a self, who: &'a str) -> impl Iterator<Item = &'a Event> {
+        self.events.iter().filter(move |event| descends(&event.who, who))
     }
 
     /// The processes born of `who` by fork, in order of birth.
     pub fn children<'a>(&'a self, who: &'a str) -> Vec<&'a str> {
         self.of(who)
             .filter_map(|event| match &event.act {
-                Act::Fork { child, .. } => Some(child.as_str()),
+                // A fork that was refused has no child.
+                Act::Fork { child, .. } if !child.is_empty() => Some(child.as_str()),
                 _ => None,
             })
             .collect()
     }
+}
+
+/// Whether a process is the named one or descends from it.
+pub fn descends(who: &str, from: &str) -> bool {
+    who.strip_prefix(from).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use nix::sys::signal::Signal;
 
-use crate::recording::{Act, Disposition};
+use crate::recording::{Act, Disposition, descends};
 use crate::verdict::Breakdown;
 
 use super::memory;
@@ -63,16 +63,11 @@ impl Rules {
     fn take(&mut self, who: &str, fits: impl Fn(&Injection) -> bool) -> Option<Injection> {
         let rule = self.rules.iter_mut().find(|rule| {
             let used = rule.used.get(who).copied().unwrap_or(0);
-            is_of(who, &rule.who) && used < rule.injection.calls().min(MOST) && fits(&rule.injection)
+            descends(who, &rule.who) && used < rule.injection.calls().min(MOST) && fits(&rule.injection)
         })?;
         *rule.used.entry(who.to_string()).or_default() += 1;
         Some(rule.injection.clone())
     }
-}
-
-/// Whether a process is the named one or descends from it.
-pub fn is_of(who: &str, of: &str) -> bool {
-    who.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 impl Injection {

@@ -1,0 +1,280 @@
+//! Likely mistakes, recognised from recorded facts alone: each with its sentence and the words under which the handouts
+//! teach it. None is found by matching text.
+
+use super::{Act, Event, Object, Outcome, Recording};
+
+/// A mistake that the recorded facts speak for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Its name.
+    pub name: &'static str,
+    /// What was seen and what it means.
+    pub sentence: String,
+    /// What the handouts call the subject.
+    pub subject: &'static str,
+    /// The `seq` of the event that shows it.
+    pub event: u64,
+}
+
+type Rule = fn(&Recording, &str) -> Option<Mistake>;
+
+/// The table; the first that fits is the likeliest.
+const RULES: &[Rule] = &[
+    refused,
+    port_bytes_swapped,
+    address_bytes_swapped,
+    reuse_after_bind,
+    whole_buffer_sent_back,
+    stale_bytes_sent,
+    short_send_ignored,
+    interrupted_and_gave_up,
+    accept_error_was_fatal,
+    closed_with_unread_data,
+    used_the_listener,
+    membership_left_to_the_kernel,
+    never_waited,
+    busy_loop,
+];
+
+impl Recording {
+    /// The likely mistakes of a program, likeliest first.
+    pub fn likely_mistakes(&self, who: &str) -> Vec<Mistake> {
+        RULES.iter().filter_map(|rule| rule(self, who)).collect()
+    }
+}
+
+fn mistake(name: &'static str, subject: &'static str, event: &Event, sentence: String) -> Option<Mistake> {
+    Some(Mistake { name, sentence, subject, event: event.seq })
+}
+
+fn refused(recording: &Recording, who: &str) -> Option<Mistake> {
+    let event = recording.of_tree(who).find(|event| matches!(event.outcome, Outcome::Refused(_)))?;
+    let sentence = format!("the sandbox refused {}: no lab needs that call", event.call);
+    mistake("refused", "The sandbox", event, sentence)
+}
+
+/// The port that the program was told to use, by its arguments or the labs' default.
+fn wanted_port(recording: &Recording, who: &str) -> u16 {
+    let argv = recording.of(who).find_map(|event| match &event.act {
+        Act::Exec { argv, .. } if event.outcome.ok() => Some(argv),
+        _ => None,
+    });
+    let given = argv.and_then(|argv| {
+        let place = argv.iter().position(|word| word == "--port")?;
+        argv.get(place + 1)?.parse().ok()
+    });
+    given.unwrap_or(5000)
+}
+
+fn addresses(event: &Event) -> Option<std::net::SocketAddr> {
+    match &event.act {
+        Act::Bind { asked, .. } => *asked,
+        Act::Connect { peer, .. } => *peer,
+        Act::Send { to, .. } => *to,
+        _ => None,
+    }
+}
+
+fn port_bytes_swapped(recording: &Recording, who: &str) -> Option<Mistake> {
+    let port = wanted_port(recording, who);
+    let swapped = port.swap_bytes();
+    if swapped == port {
+        return None;
+    }
+    let mut acts = recording.of_tree(who);
+    let event = acts.find(|event| addresses(event).is_some_and(|address| address.port() == swapped))?;
+    let sentence = format!(
+        "it used port {swapped}, which is {port} with its two bytes swapped: the port went into the address in this \
+         machine's own order (htons was left out, or done twice)"
+    );
+    mistake("port-bytes-swapped", "Network byte order", event, sentence)
+}
+
+fn address_bytes_swapped(recording: &Recording, who: &str) -> Option<Mistake> {
+    let event = recording
+        .of_tree(who)
+        .find(|event| addresses(event).is_some_and(|address| address.ip().to_string() == "1.0.0.127"))?;
+    let sentence =
+        "it used the address 1.0.0.127, which is 127.0.0.1 with its bytes reversed (htonl was left out)";
+    mistake("address-bytes-swapped", "Network byte order", event, sentence.to_string())
+}
+
+fn reuse_after_bind(recording: &Recording, who: &str) -> Option<Mistake> {
+    let event = recording.of_tree(who).find(|event| match &event.act {
+        Act::SetOption { object, level: libc::SOL_SOCKET, name: libc::SO_REUSEADDR, .. } => {
+            recording.of_tree(who).any(|earlier| {
+                earlier.seq < event.seq
+                    && matches!(&earlier.act, Act::Bind { object: bound, .. } if bound == object)
+            })
+        }
+        _ => false,
+    })?;
+    let sentence = "it set SO_REUSEADDR after bind, where it has no effect any more".to_string();
+    mistake("reuse-after-bind", "SO_REUSEADDR", event, sentence)
+}
+
+/// The receive on the same socket before a send.
+fn received_before<'a>(recording: &'a Recording, send: &Event, socket: &Object) -> Option<(u64, u64)> {
+    let before = recording.of(&send.who).filter(|event| event.seq < send.seq && event.outcome.ok());
+    let received = before.filter_map(|event| match &event.act {
+        Act::Receive { object, room, done, .. } if object == socket => Some((*room, *done)),
+        _ => None,
+    });
+    received.last()
+}
+
+fn whole_buffer_sent_back(recording: &Recording, who: &str) -> Option<Mistake> {
+    recording.of_tree(who).find_map(|event| {
+        let Act::Send { object, asked, .. } = &event.act else { return None };
+        let (room, done) = received_before(recording, event, object)?;
+        (*asked == room && done < room && room > 8).then(|| {
+            let sentence = format!(
+                "it received {done} bytes into a buffer of {room} and sent all {room} back: only the bytes that came \
+                 are the message"
+            );
+            mistake("whole-buffer-sent-back", "How many bytes came", event, sentence)
+        })?
+    })
+}
+
+fn stale_bytes_sent(recording: &Recording, who: &str) -> Option<Mistake> {
+    recording.of_tree(who).find_map(|event| {
+        let Act::Send { object, asked, head, .. } = &event.act else { return None };
+        let (room, done) = received_before(recording, event, object)?;
+        let previous = recording.of(&event.who).filter(|earlier| earlier.seq < event.seq).any(|earlier| {
+            matches!(&earlier.act, Act::Receive { object: same, done: more, head: old, .. }
+                if same == object && *more == *asked && *more > done && !old.is_empty()
+                    && old.len() as u64 > done && old.get(done as usize..) == head.get(done as usize..))
+        });
+        (previous && *asked < room).then(|| {
+            let sentence = format!(
+                "it received {done} bytes and sent {asked}: the rest is left from an earlier message"
+            );
+            mistake("stale-bytes-sent", "How many bytes came", event, sentence)
+        })?
+    })
+}
+
+fn short_send_ignored(recording: &Recording, who: &str) -> Option<Mistake> {
+    let unsent = recording.sent_less_and_never_the_rest(who).into_iter().next()?;
+    let event = recording.events.iter().find(|event| event.seq == unsent.event)?;
+    let sentence = format!(
+        "{} took only {} of {} bytes, as it may, and the rest was never sent",
+        event.call, unsent.done, unsent.asked
+    );
+    mistake("short-send-ignored", "Sending everything", event, sentence)
+}
+
+fn interrupted_and_gave_up(recording: &Recording, who: &str) -> Option<Mistake> {
+    recording.of_tree(who).find_map(|event| {
+        if event.outcome != Outcome::Interrupted {
+            return None;
+        }
+        let next =
+            recording.of(&event.who).filter(|later| later.seq > event.seq && later.thread == event.thread);
+        let gave_up = next
+            .filter(|later| {
+                !matches!(later.act, Act::SignalDelivered { .. } | Act::Write { .. } | Act::Close { .. })
+            })
+            .find(|later| !matches!(later.act, Act::LeftOpen { .. }))
+            .is_some_and(|later| matches!(later.act, Act::Exit { code } if code != 0));
+        gave_up.then(|| {
+            let sentence = format!(
+                "a signal ended {} with EINTR, and the program gave up instead of calling again",
+                event.call
+            );
+            mistake("interrupted-and-gave-up", "Signals and EINTR", event, sentence)
+        })?
+    })
+}
+
+fn accept_error_was_fatal(recording: &Recording, who: &str) -> Option<Mistake> {
+    recording.of_tree(who).find_map(|event| {
+        let Outcome::Err(errno @ (libc::ECONNABORTED | libc::EMFILE | libc::ENFILE)) = event.outcome else {
+            return None;
+        };
+        let accepts = matches!(event.act, Act::Accept { .. });
+        let ended = recording
+            .of(&event.who)
+            .any(|later| later.seq > event.seq && matches!(later.act, Act::Exit { .. } | Act::Killed { .. }));
+        let again = recording
+            .of(&event.who)
+            .any(|later| later.seq > event.seq && matches!(later.act, Act::Accept { .. }));
+        (accepts && ended && !again).then(|| {
+            let name = nix::errno::Errno::from_raw(errno);
+            let sentence =
+                format!("accept failed with {name:?}, which concerns one connection, and the server ended");
+            mistake("accept-error-was-fatal", "Errors of accept", event, sentence)
+        })?
+    })
+}
+
+fn closed_with_unread_data(recording: &Recording, who: &str) -> Option<Mistake> {
+    recording.of_tree(who).find_map(|event| {
+        let (Act::Close { object, last: true, unread } | Act::LeftOpen { object, last: true, unread }) = &event.act
+        else {
+            return None;
+        };
+        (*unread > 0 && recording.kind(object) == Some(libc::SOCK_STREAM)).then(|| {
+            let sentence =
+                format!("it closed a connection with {unread} bytes unread, so that the peer got a reset instead of an end");
+            mistake("closed-with-unread-data", "Closing a connection", event, sentence)
+        })?
+    })
+}
+
+fn used_the_listener(recording: &Recording, who: &str) -> Option<Mistake> {
+    recording.of_tree(who).find_map(|event| {
+        let (Act::Receive { object, .. } | Act::Send { object, .. }) = &event.act else { return None };
+        let listens = recording.of_tree(who).any(|earlier| {
+            earlier.seq < event.seq && matches!(&earlier.act, Act::Listen { object: listener, .. } if listener == object)
+        });
+        listens.then(|| {
+            let sentence = format!(
+                "it called {} on the listening socket: a connection is the new descriptor that accept returns",
+                event.call
+            );
+            mistake("used-the-listener", "Two kinds of sockets", event, sentence)
+        })?
+    })
+}
+
+fn membership_left_to_the_kernel(recording: &Recording, who: &str) -> Option<Mistake> {
+    let group = recording.memberships_left_to_the_kernel(who).into_iter().next()?;
+    let event = recording
+        .of_tree(who)
+        .find(|event| matches!(&event.act, Act::Join { group: joined, .. } if *joined == group))?;
+    let sentence = format!("it never left the group {group}: the system did that when the socket was closed");
+    mistake("membership-left-to-the-kernel", "Leaving a group", event, sentence)
+}
+
+fn never_waited(recording: &Recording, who: &str) -> Option<Mistake> {
+    let zombie = recording.zombies(who).into_iter().find(|zombie| zombie.to.is_none())?;
+    let event = recording
+        .of(who)
+        .find(|event| matches!(&event.act, Act::Fork { child, .. } if *child == zombie.who))?;
+    let sentence = format!("it never waited for its child {}, which stayed a zombie", zombie.who);
+    mistake("never-waited", "Zombies", event, sentence)
+}
+
+/// How many calls in a row that bring nothing make a busy loop.
+const BUSY: usize = 500;
+
+fn busy_loop(recording: &Recording, who: &str) -> Option<Mistake> {
+    let mut run = 0;
+    for event in recording.of_tree(who) {
+        let nothing = match &event.act {
+            Act::WaitReady { timeout: Some(0), .. } => true,
+            Act::Receive { .. } | Act::Accept { .. } => event.outcome == Outcome::Err(libc::EAGAIN),
+            Act::Reap { child: None, nohang: true, .. } => event.outcome == Outcome::Ok(0),
+            _ => false,
+        };
+        run = if nothing { run + 1 } else { 0 };
+        if run == BUSY {
+            let sentence =
+                format!("it called {} {BUSY} times in a row and got nothing: a busy loop", event.call);
+            return mistake("busy-loop", "Waiting without spinning", event, sentence);
+        }
+    }
+    None
+}
