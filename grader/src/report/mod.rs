@@ -4,6 +4,7 @@
 //! no control character of a student's ever reaches a terminal, a log or a file's structure.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde::Serialize;
 
@@ -163,12 +164,24 @@ impl Report {
             .collect()
     }
 
-    /// The report as JSON.
+    /// The report as JSON, with every control character spelled out, not only those that JSON itself forbids.
     pub fn json(&self) -> String {
-        let mut text =
+        let text =
             serde_json::to_string_pretty(self).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));
-        text.push('\n');
-        text
+        let mut shown = String::with_capacity(text.len() + 1);
+        for character in text.chars() {
+            // Only strings can hold one, where an escape means the same.
+            if character != '\n' && is_dangerous(character) {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    let _ = write!(shown, "\\u{unit:04x}");
+                }
+            } else {
+                shown.push(character);
+            }
+        }
+        shown.push('\n');
+        shown
     }
 }
 
