@@ -1,5 +1,7 @@
-//! Limits that are changed while a program runs: descriptors, processes and threads become scarce, and plenty again.
+//! Limits: descriptors, processes and threads become scarce while a program runs, and plenty again; connections hold
+//! little.
 
+use super::Bench;
 use super::process::Process;
 use crate::verdict::Breakdown;
 
@@ -31,5 +33,16 @@ impl Process {
             return Err(Breakdown::system(format!("cannot set a limit of {}", self.who()), error));
         }
         Ok(before.rlim_cur)
+    }
+}
+
+impl Bench {
+    /// From now on a connection on host a holds at most so many bytes that its sender has handed over and its receiver
+    /// has no room for. Usually these are megabytes, which a slow reader's server would have to produce first.
+    pub fn small_send_buffers(&self, bytes: u32) -> Result<(), Breakdown> {
+        // The three values are the least, the usual and the largest size (tcp(7), tcp_wmem).
+        let sizes = format!("4096 {} {bytes}", bytes.min(16_384));
+        let written = self.host("a").enter(|| std::fs::write("/proc/sys/net/ipv4/tcp_wmem", sizes))?;
+        written.map_err(|error| Breakdown::system("cannot bound the send buffers of a host", error))
     }
 }

@@ -81,7 +81,9 @@ async def serve(reader, writer):
 
 
 async def run(listener):
-    server = await asyncio.start_server(serve, sock=listener, backlog=128)
+    # asyncio accepts `backlog` times in a row, also after EMFILE: so once, and a backlog of our own.
+    server = await asyncio.start_server(serve, sock=listener, backlog=1)
+    listener.listen(128)
     await server.serve_forever()
 
 

@@ -10,6 +10,8 @@ use crate::suites::servers::threaded::until_accepted;
 use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained};
 
 const MEBIBYTE: u64 = 1 << 20;
+/// What the connection itself may hold of a slow reader's answers; the server has to keep the rest.
+const SEND_BUFFER: u32 = 64 * 1024;
 
 /// Finished threads go away, with their memory.
 pub fn threaded_lets_finished_threads_go(bench: &mut Bench) -> Result<(), Stop> {
@@ -51,6 +53,7 @@ fn gone(server: &Process) -> Breakdown {
 /// No processor time while nothing is asked, in all the states that make careless loops spin.
 pub fn select_does_not_spin(bench: &mut Bench) -> Result<(), Stop> {
     const IDLE: &str = "a server that has nothing to do waits, and uses no processor time";
+    bench.small_send_buffers(SEND_BUFFER)?;
     let server = bench.tcp_server("select-server", &[], PORT)?;
     // One that is silent, one that is gone, one that has reset, and one that has ended its direction in mid-line.
     let _silent = Client::connect(bench, &server)?;
@@ -77,7 +80,7 @@ fn stuff(never_reads: &Client, other: &Client) -> Result<usize, Stop> {
     const BESIDE: &str = "a client that does not read its answers holds nobody else up";
     const ENOUGH: usize = 2 << 20;
     let (mut taken, mut refused) = (0, 0);
-    let empty_lines = [b'\n'; 32 * 1024];
+    let empty_lines = [b'\n'; 16 * 1024];
     while taken < ENOUGH && refused < 40 {
         let took = never_reads.peer.send_some(&empty_lines);
         taken += took;
@@ -129,6 +132,7 @@ fn most_frequent(bench: &Bench, server: &Process) -> Option<String> {
 pub fn select_bounds_what_it_keeps_for_a_client(bench: &mut Bench) -> Result<(), Stop> {
     const BOUND: &str =
         "answers that nobody fetches must not pile up: stop reading from such a client, or close it";
+    bench.small_send_buffers(SEND_BUFFER)?;
     let server = bench.tcp_server("select-server", &[], PORT)?;
     let other = Client::connect(bench, &server)?;
     other.add(0, 0)?;
@@ -151,6 +155,7 @@ pub fn select_bounds_what_it_keeps_for_a_client(bench: &mut Bench) -> Result<(),
 pub fn select_serves_a_slow_reader_to_the_end(bench: &mut Bench) -> Result<(), Stop> {
     const SLOW: &str = "a client that reads slowly gets every answer, whole and in order";
     const REQUESTS: i64 = 24_000;
+    bench.small_send_buffers(SEND_BUFFER)?;
     let server = bench.tcp_server("select-server", &[], PORT)?;
     let slow = Client { peer: bench.tcp_connect_small(server.local()).because("the server listens")? };
     let other = Client::connect(bench, &server)?;
