@@ -291,7 +291,12 @@ impl Tracer {
             match state(*pid) {
                 Some('S') => waits,
                 Some('T' | 't') => thread.stopped,
-                Some('D') => waits,
+                // Not to be disturbed: a parent waits so for its vfork child. Any other sleep of this kind is short and
+                // ends by itself, such as that of a fork on a busy machine.
+                Some('D') => {
+                    let flags = thread.call.as_ref().and_then(|call| decode::clone_flags(*pid, &call.entry));
+                    waits && flags.is_some_and(|flags| flags & libc::CLONE_VFORK as u64 != 0)
+                }
                 Some('Z') | None => thread.ending,
                 _ => false,
             }

@@ -8,6 +8,8 @@ use super::{Asked, HEAD, View, descriptor, options, ready};
 
 /// How many bytes of a datagram, and of a piece of a stream, are kept whole.
 const DATAGRAM: usize = 64 << 10;
+/// How many bytes of what is written to a pipe or file are kept: the lines of a program that writes them all at once.
+const TEXT: usize = 512;
 
 /// The act that a call begins; `None` where it is of no interest.
 pub fn enter(view: &mut View<'_>, call: &Entry) -> Option<Asked> {
@@ -78,8 +80,8 @@ fn send(
     let object = view.object(fd);
     let asked: u64 = parts.iter().map(|part| part.length).sum();
     let socket = matches!(object, Object::Socket(_));
-    let bytes = memory::gather(view.thread, parts, if socket { DATAGRAM } else { HEAD });
-    let head = bytes[..bytes.len().min(HEAD)].to_vec();
+    let bytes = memory::gather(view.thread, parts, if socket { DATAGRAM } else { TEXT });
+    let head = bytes[..bytes.len().min(if socket { HEAD } else { TEXT })].to_vec();
     let act = if socket {
         let payload = (bytes.len() as u64 == asked).then_some(bytes);
         Act::Send { object, asked, done: 0, to, head, flags, payload }
@@ -260,7 +262,7 @@ fn processes(view: &mut View<'_>, call: &Entry) -> Option<Asked> {
 }
 
 /// The flags of a call that makes a process or thread, its exit signal in the lowest byte.
-fn clone_flags(thread: i32, call: &Entry) -> Option<u64> {
+pub fn clone_flags(thread: i32, call: &Entry) -> Option<u64> {
     if call.number == libc::SYS_clone {
         return Some(call.arguments[0]);
     }

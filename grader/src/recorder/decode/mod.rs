@@ -14,7 +14,7 @@ use crate::recorder::clock::Clock;
 use crate::recorder::descriptors;
 use crate::recording::{Act, Object};
 
-pub use enter::{enter, is_timer};
+pub use enter::{clone_flags, enter, is_timer};
 pub use leave::leave;
 pub use ready::{Timeout, timeout_argument};
 
