@@ -92,15 +92,14 @@ impl<'a> Family<'a> {
         self.events(who).find(|event| matches!(event.act, Act::Exit { .. } | Act::Killed { .. }))
     }
 
-    /// The call by which `parent` took over the status of `child`, with that raw status.
-    pub fn reaped(&self, parent: &'a str, child: &str) -> Option<(&'a Event, i32)> {
-        self.events(parent).find_map(|event| match &event.act {
-            Act::Reap { child: Some(reported), status: Some(status), .. }
-                if reported == child && is_an_end(*status) =>
-            {
-                Some((event, *status))
+    /// The call by which `parent` took over the status of `child`. Whoever does not want to know the status (a null
+    /// pointer) has taken it over all the same.
+    pub fn reaped(&self, parent: &'a str, child: &str) -> Option<&'a Event> {
+        self.events(parent).find(|event| match &event.act {
+            Act::Reap { child: Some(reported), status, keeps: false, .. } => {
+                reported == child && status.is_none_or(is_an_end)
             }
-            _ => None,
+            _ => false,
         })
     }
 

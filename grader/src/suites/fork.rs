@@ -168,7 +168,7 @@ fn zombie_until_the_parent_waits(bench: &mut Bench) -> Result<(), Stop> {
     let child_lived = family.death(child.name).map_or(u64::MAX, |death| since(born, death.enter.seen));
     ensure(child_lived < 2000, "the child ends at once", "the child still ran when its parent ticked")
         .because("the child ends before its parent asks for its status")?;
-    let Some((reaped, _)) = family.reaped(program.who(), child.name) else {
+    let Some(reaped) = family.reaped(program.who(), child.name) else {
         return ensure(false, "a wait that takes the child's status", "no wait ever took it")
             .with(|unexplained| unexplained.likely("the pair is made up, not read from wait"))
             .because("a child that has ended stays in the process table until its parent reads its status");
@@ -278,7 +278,7 @@ fn parent_waits_by_waiting(bench: &mut Bench) -> Result<(), Stop> {
     let child = only_child(&family, program.who())?;
     let because =
         "wait blocks until the child has ended: nothing has to be guessed and nothing is asked in vain";
-    let Some((reaped, _)) = family.reaped(program.who(), child.name) else {
+    let Some(reaped) = family.reaped(program.who(), child.name) else {
         return ensure(false, "the parent calls wait or waitpid", "no wait took the child's status")
             .because(because);
     };
