@@ -7,27 +7,33 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use arena::{Trial, shell};
+use arena::{EVERYWHERE, FULL, NAMESPACES, Trial, shell};
 use grader::check::Network;
 use grader::host::Host;
 use grader::sandbox::Arena;
 
 fn main() -> ExitCode {
-    arena::main(TRIALS)
+    arena::main_in(&[(FULL, IN_FULL), (NAMESPACES, IN_NAMESPACES), (EVERYWHERE, IN_EVERYWHERE)])
 }
 
-const TRIALS: &[Trial] = &[
+const IN_FULL: &[Trial] = &[
     Trial { name: "program_is_pid_2", run: program_is_pid_2 },
-    Trial { name: "statuses_are_those_of_the_bare_machine", run: statuses_are_those_of_the_bare_machine },
-    Trial { name: "root_shows_little_and_is_read_only", run: root_shows_little_and_is_read_only },
-    Trial { name: "orphans_are_waited_for", run: orphans_are_waited_for },
-    Trial { name: "orphans_die_with_the_program", run: orphans_die_with_the_program },
-    Trial { name: "kill_takes_the_whole_tree", run: kill_takes_the_whole_tree },
     Trial { name: "net_raw_and_nothing_else", run: net_raw_and_nothing_else },
+];
+
+const IN_NAMESPACES: &[Trial] = &[
+    Trial { name: "root_shows_little_and_is_read_only", run: root_shows_little_and_is_read_only },
     Trial { name: "loopback_has_both_families", run: loopback_has_both_families },
     Trial { name: "pair_answers_at_once", run: pair_answers_at_once },
     Trial { name: "fork_has_two_links", run: fork_has_two_links },
     Trial { name: "fork_v6_has_addresses", run: fork_v6_has_addresses },
+];
+
+const IN_EVERYWHERE: &[Trial] = &[
+    Trial { name: "statuses_are_those_of_the_bare_machine", run: statuses_are_those_of_the_bare_machine },
+    Trial { name: "orphans_are_waited_for", run: orphans_are_waited_for },
+    Trial { name: "orphans_die_with_the_program", run: orphans_die_with_the_program },
+    Trial { name: "kill_takes_the_whole_tree", run: kill_takes_the_whole_tree },
     Trial { name: "missing_interpreter_is_named", run: missing_interpreter_is_named },
 ];
 

@@ -15,9 +15,10 @@ use super::bytes::{difference, quote, show};
 use super::core::Core;
 use super::procfs::{self, ProcessInfo};
 use super::{sockets, tcp};
+use crate::ask::Tier;
 use crate::recorder::{Injection, Started};
 use crate::recording::Recording;
-use crate::sandbox::{Limits, Plan, Report};
+use crate::sandbox::{self, Limits, Plan, Report};
 use crate::verdict::{Breakdown, Expected, Stop, Unexplained, ensure};
 
 /// More output than this is not kept; more than four times this ends the program.
@@ -111,6 +112,7 @@ pub struct Streams {
     /// Bytes moved in any direction.
     pub moved: u64,
     init: OwnedFd,
+    tier: Tier,
 }
 
 impl<'a> Start<'a> {
@@ -225,6 +227,7 @@ impl<'a> Start<'a> {
             fed: 0,
             moved: 0,
             init,
+            tier: core.arena.tier,
         });
         core.commands.borrow_mut().push((who, command_line(&self.program, &self.arguments)));
         Ok(Process { core: core.clone(), started, local: None, host: host.name, lines_read: 0 })
@@ -335,7 +338,7 @@ impl Streams {
     pub fn pump(&mut self) {
         self.moved += self.stdout.pump() + self.stderr.pump();
         if self.stdout.total.max(self.stderr.total) > 4 * KEPT {
-            kill_tree(&self.init);
+            sandbox::kill(self.tier, &self.init);
         }
         if let Some(stdin) = &mut self.stdin {
             while self.fed < self.feed.len() {
@@ -356,7 +359,7 @@ impl Streams {
 
     /// Ends the program and everything that it started.
     pub fn kill(&self) {
-        kill_tree(&self.init);
+        sandbox::kill(self.tier, &self.init);
     }
 
     /// Adds what is worth waking up for.
@@ -570,7 +573,7 @@ impl Process {
 
     /// Ends it and everything that it started, at once.
     pub fn kill(&self) {
-        kill_tree(&self.started.init);
+        sandbox::kill(self.core.arena.tier, &self.started.init);
     }
 
     /// Its processes as they are now: the program first, then every descendant, zombies included.
@@ -714,12 +717,6 @@ pub fn describe_status(status: i32) -> String {
         }
         _ => format!("killed by {name} ({number})"),
     }
-}
-
-fn kill_tree(init: &OwnedFd) {
-    use std::os::fd::AsRawFd;
-    // SAFETY: pidfd_send_signal takes a descriptor that we own and no pointers (a null siginfo means the default one).
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, init.as_raw_fd(), libc::SIGKILL, 0, 0) };
 }
 
 fn command_line(program: &str, arguments: &[String]) -> String {

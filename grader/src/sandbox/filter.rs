@@ -97,12 +97,14 @@ const NAMESPACES: u64 = (libc::CLONE_NEWUSER
 const FAMILIES: [i32; 5] = [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_BLUETOOTH];
 
 /// The filters in the order in which they are installed. `traced` are the calls at which a recorder is told; without
-/// any there is no recorder. Without `sockets`, every socket is refused.
-pub fn filters(traced: &[i64], sockets: bool) -> Result<Vec<BpfProgram>, Breakdown> {
-    build(traced, sockets).map_err(|error| Breakdown::system("cannot build the system-call filter", error))
+/// any there is no recorder. Without `sockets`, every socket is refused. Without a pid namespace, so is a signal to
+/// everybody: it would reach whatever else the user runs.
+pub fn filters(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfProgram>, Breakdown> {
+    build(traced, sockets, pid_namespace)
+        .map_err(|error| Breakdown::system("cannot build the system-call filter", error))
 }
 
-fn build(traced: &[i64], sockets: bool) -> Result<Vec<BpfProgram>, BackendError> {
+fn build(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfProgram>, BackendError> {
     let refusal = |rules: Rules, errno: i32| -> Result<BpfProgram, BackendError> {
         if traced.is_empty() {
             compile(rules, SeccompAction::Errno(errno as u32))
@@ -126,6 +128,10 @@ fn build(traced: &[i64], sockets: bool) -> Result<Vec<BpfProgram>, BackendError>
     if !sockets {
         // Pairs stay: programs talk to their children by them.
         rules.extend(calls(&[libc::SYS_socket]));
+    }
+    if !pid_namespace {
+        const EVERYBODY: u64 = u32::MAX as u64;
+        rules.insert(libc::SYS_kill, vec![rule(&[(0, Eq, EVERYBODY)])?]);
     }
     programs.push(refusal(rules, EPERM)?);
     Ok(programs)

@@ -11,14 +11,18 @@ use libc::{c_char, c_int, c_ulong, pid_t};
 use nix::errno::Errno;
 use seccompiler::BpfProgram;
 
+use super::landlock::Wall;
+use super::plain;
 use super::root::{Failed, Root, done};
 
 /// Where init reports; gone at the program's exec.
 const STATUS: RawFd = 3;
 /// The program's end of the handshake; gone at its exec.
 const HANDSHAKE: RawFd = 4;
-/// The first descriptor that neither of them has.
-const FIRST_CLOSED: u32 = 5;
+/// The Landlock ruleset; gone at the exec.
+const WALL: RawFd = 5;
+/// The first descriptor that none of them has.
+const FIRST_CLOSED: u32 = 6;
 
 /// The first byte of what stands on the status pipe: a report, or what failed before the exec.
 pub const REPORT: u8 = b'R';
@@ -34,6 +38,10 @@ pub struct Prepared {
     pub map: Option<&'static CStr>,
     /// The root, where there is a mount namespace.
     pub root: Option<Root>,
+    /// Where the program begins, if there is no root of its own.
+    pub directory: Option<CString>,
+    /// The second wall.
+    pub wall: Option<Wall>,
     /// What is executed, as it will be visible.
     pub executable: CString,
     /// `argv`, and the strings it points to.
@@ -97,6 +105,10 @@ pub fn init(prepared: &Prepared) -> ! {
             fail(failed);
         }
         libc::syscall(libc::SYS_close_range, FIRST_CLOSED, u32::MAX, 0);
+        let alone = prepared.root.is_none();
+        if alone {
+            block_for_reaping();
+        }
         let program = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as pid_t;
         if program == 0 {
             fail(run(prepared));
@@ -107,10 +119,25 @@ pub fn init(prepared: &Prepared) -> ! {
             fail((c"fork", Errno::last()));
         }
         // Whoever reads the other ends must see them close when the program closes its own.
-        for descriptor in [0, 1, 2, HANDSHAKE] {
+        for descriptor in [0, 1, 2, HANDSHAKE, WALL] {
             libc::close(descriptor);
         }
+        if alone {
+            plain::reap(program, prepared.wait_for_orphans, report)
+        }
         reap(program, prepared.wait_for_orphans)
+    }
+}
+
+/// Without a pid namespace init waits for two signals by turns; see [`plain::reap`].
+unsafe fn block_for_reaping() {
+    // SAFETY: a plain structure of this frame.
+    unsafe {
+        let mut signals: libc::sigset_t = zeroed();
+        libc::sigaddset(&raw mut signals, libc::SIGCHLD);
+        libc::sigaddset(&raw mut signals, libc::SIGTERM);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const signals, null_mut());
+        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1 as c_ulong);
     }
 }
 
@@ -136,6 +163,9 @@ unsafe fn place_descriptors(prepared: &Prepared) {
         }
         libc::dup3(prepared.status.as_raw_fd(), STATUS, libc::O_CLOEXEC);
         libc::dup3(prepared.handshake.as_raw_fd(), HANDSHAKE, libc::O_CLOEXEC);
+        if let Some(wall) = &prepared.wall {
+            libc::dup3(wall.descriptor(), WALL, libc::O_CLOEXEC);
+        }
         if prepared.trees.is_empty() {
             libc::syscall(libc::SYS_close_range, FIRST_CLOSED, u32::MAX, 0);
         }
@@ -155,6 +185,10 @@ fn enter(prepared: &Prepared) -> Result<(), Failed> {
         unsafe { libc::sethostname(c"lab".as_ptr(), 3) };
         root.mount(&prepared.trees)?;
     }
+    if let Some(directory) = &prepared.directory {
+        // SAFETY: a live C string.
+        done(unsafe { libc::chdir(directory.as_ptr()) }).map_err(|errno| (c"chdir", errno))?;
+    }
     Ok(())
 }
 
@@ -171,6 +205,13 @@ unsafe fn run(prepared: &Prepared) -> Failed {
         if let Err(failed) = drop_privileges(prepared) {
             return failed;
         }
+        if let Some(wall) = &prepared.wall {
+            if let Err(failed) = wall.enforce(WALL) {
+                return failed;
+            }
+        }
+        let none: libc::sigset_t = zeroed();
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, null_mut());
         for signal in &prepared.ignored_signals {
             let mut ignore: libc::sigaction = zeroed();
             ignore.sa_sigaction = libc::SIG_IGN;

@@ -39,6 +39,9 @@ mod arena;
 mod confine;
 mod filter;
 mod init;
+mod landlock;
+mod plain;
+mod prepare;
 mod root;
 mod tree;
 mod watch;
@@ -137,10 +140,21 @@ pub struct Tree {
     pub handshake: OwnedFd,
     /// Where init reports how the program ended: readable (or at its end) when it has.
     pub status: OwnedFd,
-    /// How it is isolated.
-    pub tier: Tier,
+    /// Where it runs.
+    pub arena: Arena,
     limits: Limits,
     watch: watch::Watch,
+    /// Its own directory, where it has no `/tmp` of its own.
+    work: Option<tempfile::TempDir>,
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        if self.work.is_some() {
+            plain::sweep(self.arena.uid);
+            plain::as_root(|| self.work.take());
+        }
+    }
 }
 
 impl Tree {
@@ -156,13 +170,16 @@ impl Tree {
 
     /// Ends the whole tree. Who calls this reaps init (and, if it traces, all others) afterwards.
     pub fn kill(&self) {
-        kill(self.tier, &self.init);
+        kill(self.arena.tier, &self.init);
     }
 }
 
 /// Ends the whole tree below the init of the pidfd `init`.
-pub fn kill(_tier: Tier, init: impl AsFd) {
-    tree::signal(init.as_fd(), libc::SIGKILL);
+pub fn kill(tier: Tier, init: impl AsFd) {
+    match tier {
+        Tier::A | Tier::B => tree::signal(init.as_fd(), libc::SIGKILL),
+        Tier::C => plain::ask_to_end(init.as_fd()),
+    }
 }
 
 /// A bound of the sandbox that ended a program.

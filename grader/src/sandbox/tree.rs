@@ -1,9 +1,7 @@
 //! Starts the tree: steps 4, 5, 10 and 11 of the isolation, on the arena's side of the clone.
 
-use std::ffi::{CString, OsString};
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,22 +14,18 @@ use nix::sys::socket::{
     sockopt,
 };
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{Pid, geteuid, pipe2, read, write};
+use nix::unistd::{Pid, pipe2, read, write};
 
-use super::init::{FAILURE, Prepared, REPORT, Strings, init};
-use super::root::Root;
+use super::init::{FAILURE, Prepared, REPORT, init};
+use super::plain;
+use super::prepare::prepare;
 use super::watch::Watch;
-use super::{Bound, Limits, Plan, Report, Tree, filter};
+use super::{Bound, Plan, Report, Tree};
 use crate::ask::Tier;
 use crate::verdict::Breakdown;
 
-/// The least descriptor that is prepared for init, above all places to which init moves it.
-const ABOVE_PLACES: RawFd = 16;
-
 /// How long a machine may take to set up a program; it takes a few milliseconds.
 const SET_UP_MS: u16 = 20_000;
-
-const CAP_NET_RAW: u64 = 13;
 
 /// What differs between a student's program and a compiler.
 #[derive(Default)]
@@ -55,6 +49,19 @@ pub fn spawn(plan: Plan) -> Result<Tree, Breakdown> {
 
 /// Starts a tree with more in view than a student's program has.
 pub fn spawn_in(plan: Plan, place: Place) -> Result<Tree, Breakdown> {
+    if plan.arena.tier == Tier::C {
+        // For another program this thread may still act as the first one.
+        let (uid, traced) = (plan.arena.uid, !plan.traced_calls.is_empty());
+        let tree = plain::as_root(|| start(plan, place))?;
+        if traced && plain::can_be_root() {
+            plain::act_as(uid);
+        }
+        return Ok(tree);
+    }
+    start(plan, place)
+}
+
+fn start(plan: Plan, place: Place) -> Result<Tree, Breakdown> {
     let arena = plan.arena;
     let limits = plan.limits;
     let net_raw = plan.net_raw;
@@ -68,15 +75,14 @@ pub fn spawn_in(plan: Plan, place: Place) -> Result<Tree, Breakdown> {
     let (status, status_writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_DIRECT).map_err(failed("pipe"))?;
     fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed("fcntl"))?;
     let (go, go_writer) = pipe2(OFlag::O_CLOEXEC).map_err(failed("pipe"))?;
-    let prepared = prepare(plan, place, status_writer, other_end, (go, go_writer))?;
+    let (prepared, work) = prepare(plan, place, status_writer, other_end, (go, go_writer))?;
     let (init_pid, init) = clone(&prepared, namespaces(arena.tier, net_raw))?;
     write(&prepared.go_writer, b"g").map_err(failed("cannot start the program's init"))?;
     // Drops our copies of init's descriptors: the other ends close when the program's side does.
     drop(prepared);
     let watched = init.try_clone().map_err(|error| Breakdown::system("dup", error))?;
-    let watch = Watch::start(watched, init_pid, limits.resident);
-    let mut tree =
-        Tree { init, init_pid, program_pid: 0, handshake, status, tier: arena.tier, limits, watch };
+    let watch = Watch::start(arena.tier, watched, init_pid, limits.resident);
+    let mut tree = Tree { init, init_pid, program_pid: 0, handshake, status, arena, limits, watch, work };
     match meet(&tree) {
         Ok(pid) => tree.program_pid = pid,
         Err(breakdown) => {
@@ -97,84 +103,6 @@ fn namespaces(tier: Tier, net_raw: bool) -> c_int {
         _ if net_raw => nested,
         _ => nested | libc::CLONE_NEWUSER,
     }
-}
-
-fn prepare(
-    plan: Plan,
-    place: Place,
-    status: OwnedFd,
-    handshake: OwnedFd,
-    (go, go_writer): (OwnedFd, OwnedFd),
-) -> Result<Prepared, Breakdown> {
-    let root = match plan.arena.tier {
-        Tier::A | Tier::B => Some(Root::list(&plan, &place)?),
-        Tier::C => None,
-    };
-    let strings = |texts: Vec<OsString>| -> Result<Strings, Breakdown> {
-        let held = texts.into_iter().map(c_string).collect::<Result<_, _>>()?;
-        Ok(Strings::new(held))
-    };
-    let assignments = plan.env.into_iter().map(|(name, value)| {
-        let mut assignment = name;
-        assignment.push("=");
-        assignment.push(value);
-        assignment
-    });
-    let executable = match &root {
-        Some(root) => root.executable.clone(),
-        None => c_string(plan.program.clone().into_os_string())?,
-    };
-    let [input, output, errors] = plan.stdio;
-    let user_namespace = plan.arena.tier != Tier::C && !plan.net_raw;
-    let takes_uid = plan.arena.tier == Tier::C && geteuid().is_root() && !place.keep_uid;
-    let trees = place.trees.into_iter().map(|(_, tree)| above_places(tree)).collect::<Result<_, _>>()?;
-    Ok(Prepared {
-        trees,
-        map: user_namespace.then_some(c"1000 0 1"),
-        root,
-        executable,
-        argv: strings(plan.argv)?,
-        env: strings(assignments.collect())?,
-        stdio: [above_places(input)?, above_places(output)?, above_places(errors)?],
-        status: above_places(status)?,
-        handshake: above_places(handshake)?,
-        go: above_places(go)?,
-        go_writer: above_places(go_writer)?,
-        limits: limits(&plan.limits),
-        capabilities: if plan.net_raw { 1 << CAP_NET_RAW } else { 0 },
-        uid: takes_uid.then_some(plan.arena.uid),
-        ignored_signals: plan.ignored_signals,
-        filters: filter::filters(&plan.traced_calls, !place.no_sockets)?,
-        wait_for_orphans: plan.wait_for_orphans,
-    })
-}
-
-/// The limits in the order in which they are set: that of processes last.
-fn limits(limits: &Limits) -> Vec<(u32, libc::rlimit)> {
-    let both = |value: u64| libc::rlimit { rlim_cur: value, rlim_max: value };
-    let (soft, hard) = limits.descriptors;
-    vec![
-        (libc::RLIMIT_CORE, both(0)),
-        (libc::RLIMIT_AS, both(limits.memory)),
-        (libc::RLIMIT_FSIZE, both(limits.file_size)),
-        // SIGXCPU at the first, which a program may handle, SIGKILL at the second.
-        (libc::RLIMIT_CPU, libc::rlimit { rlim_cur: limits.cpu, rlim_max: limits.cpu + 1 }),
-        (libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: soft, rlim_max: hard }),
-        (libc::RLIMIT_MSGQUEUE, both(0)),
-        (libc::RLIMIT_NPROC, both(limits.processes)),
-    ]
-}
-
-fn c_string(text: OsString) -> Result<CString, Breakdown> {
-    CString::new(text.into_vec())
-        .map_err(|error| Breakdown::new(format!("a path or argument holds a NUL: {error}"), "leave it out"))
-}
-
-fn above_places(descriptor: OwnedFd) -> Result<OwnedFd, Breakdown> {
-    let moved = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(ABOVE_PLACES))
-        .map_err(|error| Breakdown::system("cannot move a descriptor", error))?;
-    // SAFETY: the call made this descriptor, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
 /// Clones init; comes back in the arena with its pid and pidfd.

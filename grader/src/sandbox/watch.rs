@@ -11,7 +11,7 @@ use libc::pid_t;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::tree::signal;
+use crate::ask::Tier;
 
 /// How often to look while a tree is large, and while it is small: in between, a program can take what two processors
 /// can clear in that time.
@@ -27,11 +27,12 @@ pub struct Watch {
 
 impl Watch {
     /// Starts to watch the tree of `init` (its pidfd and pid). Without a thread to do it, nothing is watched.
-    pub fn start(init: OwnedFd, pid: pid_t, limit: u64) -> Self {
+    pub fn start(tier: Tier, init: OwnedFd, pid: pid_t, limit: u64) -> Self {
         let exceeded = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&exceeded);
-        let _ =
-            thread::Builder::new().name("memory watch".into()).spawn(move || watch(&init, pid, limit, &seen));
+        let _ = thread::Builder::new()
+            .name("memory watch".into())
+            .spawn(move || watch(tier, &init, pid, limit, &seen));
         Self { exceeded }
     }
 
@@ -41,7 +42,7 @@ impl Watch {
     }
 }
 
-fn watch(init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
+fn watch(tier: Tier, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
     let mut period = PERIOD_MS;
     loop {
         let mut ended = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
@@ -53,7 +54,7 @@ fn watch(init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
         period = if held < limit / SMALL { SMALL_PERIOD_MS } else { PERIOD_MS };
         if held > limit && proportional(pid) > limit {
             exceeded.store(true, Ordering::SeqCst);
-            signal(init.as_fd(), libc::SIGKILL);
+            super::kill(tier, init);
             return;
         }
     }

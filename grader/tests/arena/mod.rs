@@ -3,6 +3,8 @@
 
 #![expect(dead_code, reason = "each test program uses its own part")]
 
+mod docker;
+
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -28,32 +30,65 @@ pub struct Trial {
     pub run: fn(Arena),
 }
 
-/// Runs every trial; call it from `main`.
-pub fn main(trials: &'static [Trial]) -> ExitCode {
+/// Every tier.
+pub const EVERYWHERE: &[Tier] = &[Tier::A, Tier::B, Tier::C];
+/// The tiers that have namespaces.
+pub const NAMESPACES: &[Tier] = &[Tier::A, Tier::B];
+/// The tier that has a /proc of its own, too.
+pub const FULL: &[Tier] = &[Tier::A];
+
+/// Trials and the tiers in which they make sense.
+pub type Group<'a> = (&'a [Tier], &'a [Trial]);
+
+/// Runs every trial in the full tier; call it from `main`.
+pub fn main(trials: &[Trial]) -> ExitCode {
+    main_in(&[(FULL, trials)])
+}
+
+/// Runs every trial in the tiers of its group; call it from `main`.
+pub fn main_in(groups: &[Group<'_>]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, arena, name, tier] = arguments.as_slice() {
         if arena == "arena" {
-            let trial = trials.iter().find(|trial| trial.name == *name).expect("a known trial");
-            let tier = if tier == "C" { Tier::C } else { Tier::A };
-            (trial.run)(sandbox::enter_arena(tier, DEDICATED).expect("an arena"));
+            let mut trials = groups.iter().flat_map(|(_, trials)| trials.iter());
+            let trial = trials.find(|trial| trial.name == *name).expect("a known trial");
+            let tier = match tier.as_str() {
+                "A" => Tier::A,
+                "B" => Tier::B,
+                _ => {
+                    docker::imitate();
+                    Tier::C
+                }
+            };
+            (trial.run)(sandbox::enter_arena(tier, DEDICATED + std::process::id() % 512).expect("an arena"));
             return ExitCode::SUCCESS;
         }
     }
+    let users: &[Option<u32>] =
+        if nix::unistd::geteuid().is_root() { &[None, Some(ORDINARY)] } else { &[None] };
     let mut tests = Vec::new();
-    for trial in trials {
-        tests.push(libtest_mimic::Trial::test(trial.name, || execute(trial.name, None)));
-        if nix::unistd::geteuid().is_root() {
-            let name = format!("{} (ordinary user)", trial.name);
-            tests.push(libtest_mimic::Trial::test(name, || execute(trial.name, Some(ORDINARY))));
+    for (tiers, trials) in groups {
+        for (trial, tier, user) in trials.iter().flat_map(|trial| {
+            tiers.iter().flat_map(move |tier| users.iter().map(move |user| (trial, tier, user)))
+        }) {
+            let (name, tier, user) = (trial.name, format!("{tier:?}"), *user);
+            let who = if user.is_some() { " (ordinary user)" } else { "" };
+            let title = format!("{name} in {tier}{who}");
+            tests.push(libtest_mimic::Trial::test(title, move || execute(name, &tier, user)));
         }
     }
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
 
-fn execute(name: &str, uid: Option<u32>) -> Result<(), Failed> {
-    // The trial's own uid may not reach this file where it lies: it is executed before the uid changes, through a link.
+/// Whether this arena is weak: without namespaces and without another uid.
+pub fn weak(arena: Arena) -> bool {
+    arena.tier == Tier::C && !nix::unistd::geteuid().is_root()
+}
+
+fn execute(name: &str, tier: &str, uid: Option<u32>) -> Result<(), Failed> {
+    // Another uid may not reach this file where it lies, but may execute what is running.
     let mut command = Command::new("/proc/self/exe");
-    command.args(["arena", name, "A"]).stdin(Stdio::null());
+    command.args(["arena", name, tier]).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
     if let Some(uid) = uid {
         use std::os::unix::process::CommandExt;
         command.uid(uid).gid(uid);
