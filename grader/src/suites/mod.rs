@@ -10,7 +10,7 @@ mod raw;
 pub(crate) mod servers;
 mod sockets;
 pub mod tcp;
-mod udp;
+pub(crate) mod udp;
 
 /// Every lab's suite, in teaching order.
 pub const SUITES: &[Suite] = &[

@@ -1,0 +1,337 @@
+//! What is asked of `udp-client`, or of both programs at once.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::bench::{Bench, Ended, Process, Stdout, UdpPeer, show};
+use crate::recording::Act;
+use crate::suites::udp::{address, expect_request, telling};
+use crate::verdict::{Because, Stop, ensure};
+
+pub fn refuses_malformed_options(bench: &mut Bench) -> Result<(), Stop> {
+    let client: [&[&str]; 10] = [
+        &["--port", "65536"],
+        &["--port", "0"],
+        &["--port", "http"],
+        &["--tries", "0"],
+        &["--timeout-ms", "0"],
+        &["--timeout-ms", "1.5"],
+        &["--value", "one"],
+        &["--speed", "1"],
+        &["--host"],
+        &["127.0.0.1"],
+    ];
+    for arguments in client {
+        bench.refuses("udp-client", arguments)?;
+    }
+    let server: [&[&str]; 7] = [
+        &["--port", "65536"],
+        &["--port", "-1"],
+        &["--count", "0"],
+        &["--count", "many"],
+        &["--speed", "1"],
+        &["--count"],
+        &["5000"],
+    ];
+    for arguments in server {
+        bench.refuses("udp-server", arguments)?;
+    }
+    // Whoever refuses everything has not understood the question.
+    let server = bench.udp_peer()?;
+    let mut client = start(bench, &server, &["--value", "258", "--tries", "1"])?;
+    let from = expect_request(bench, &server, 258).because("well-formed options are taken")?;
+    server.send(from, &[0x01, 0x03])?;
+    expect_printed(&mut client, 259, "well-formed options are taken")
+}
+
+pub fn reports_a_failed_write(bench: &mut Bench) -> Result<(), Stop> {
+    let because = "a full disk is a failure at run time: a message on stderr and status 1, never a panic, and never \
+                   status 0 with the output lost";
+    let server = bench.udp_peer()?;
+    let arguments = options(&server, &[]);
+    let mut client = bench.program("udp-client").arguments(&arguments).stdout(Stdout::Full).start()?;
+    let from = expect_request(bench, &server, 1).because("the client asks")?;
+    server.send(from, &[0x00, 0x02])?;
+    expect_reported(&client.end().because(because)?, because)?;
+
+    let start = bench.program("udp-server").arguments(&["--port", "0"]).stdout(Stdout::Full);
+    let ended =
+        start.start()?.end().because("a server that cannot say where it listens has failed: status 1")?;
+    expect_reported(&ended, because)
+}
+
+fn expect_reported(ended: &Ended, because: &str) -> Result<(), Stop> {
+    let sent = format!("{} > /dev/full", ended.command);
+    ended.expect_status(1).with(|unexplained| unexplained.sent(&sent)).because(because)?;
+    let said = !ended.stderr.trim_ascii().is_empty();
+    ensure(said, "a message on stderr", "nothing on stderr")
+        .with(|unexplained| unexplained.sent(&sent))
+        .because(because)
+}
+
+pub fn asks_again_when_nothing_comes(bench: &mut Bench) -> Result<(), Stop> {
+    let wait = Duration::from_millis(700);
+    let server = bench.udp_peer()?;
+    let port = server.address().port().to_string();
+    let mut client = start(bench, &server, &["--timeout-ms", "700", "--tries", "4"])?;
+    let because = "where no answer comes, the client asks again after T";
+    for _ in 0..4 {
+        expect_request(bench, &server, 1).because(because)?;
+    }
+    let because = "after --tries requests without an answer the client gives up: status 1, nothing on stdout, and a \
+                   message that names whom it asked";
+    let ended = client.end().because(because)?;
+    server.expect_nothing().because("--tries says how many requests there are at most")?;
+    ended.expect_status(1).because(because)?;
+    ended.expect_stdout("").because(because)?;
+    ended.expect_stderr_names(&["127.0.0.1", &port]).because(because)?;
+    expect_intervals(bench, &ended, wait)?;
+
+    let server = bench.udp_peer()?;
+    let mut client = start(bench, &server, &["--timeout-ms", "100"])?;
+    client.end().because("the client gives up")?.expect_status(1).because(because)?;
+    for _ in 0..3 {
+        expect_request(bench, &server, 1).because("without --tries the client asks three times")?;
+    }
+    server.expect_nothing().because("without --tries the client asks three times")
+}
+
+/// Expects that the requests of the first client were so far apart, and its end as far from the last one.
+fn expect_intervals(bench: &Bench, ended: &Ended, wait: Duration) -> Result<(), Stop> {
+    let mut moments = requests(bench)?;
+    moments.extend(end_of_client(bench)?);
+    let because = "the client waits T for each answer, neither much less nor much more";
+    for pair in moments.windows(2) {
+        let interval = Duration::from_nanos(pair[1].saturating_sub(pair[0]));
+        let right =
+            interval >= wait.mul_f64(0.8) && interval <= wait.mul_f64(1.2) + Duration::from_millis(300);
+        ensure(
+            right,
+            format!("{} ms between two requests, and from the last one to the end", wait.as_millis()),
+            format!("{} ms", interval.as_millis()),
+        )
+        .with(|unexplained| ended.explain(unexplained))
+        .because(because)?;
+    }
+    Ok(())
+}
+
+/// When the client sent its requests, on its own clock, in nanoseconds.
+fn requests(bench: &Bench) -> Result<Vec<u64>, Stop> {
+    let recording = bench.recording()?;
+    let sent = recording.of("udp-client").filter(|event| matches!(event.act, Act::Send { asked: 2, .. }));
+    Ok(sent.map(|event| event.enter.seen).collect())
+}
+
+fn end_of_client(bench: &Bench) -> Result<Option<u64>, Stop> {
+    let recording = bench.recording()?;
+    let end = recording.of("udp-client").find(|event| matches!(event.act, Act::Exit { .. }));
+    Ok(end.map(|event| event.enter.seen))
+}
+
+pub fn waits_by_the_clock(bench: &mut Bench) -> Result<(), Stop> {
+    let wait = Duration::from_millis(900);
+    let server = bench.udp_peer()?;
+    let mut client = start(bench, &server, &["--timeout-ms", "900", "--tries", "2"])?;
+    let from = expect_request(bench, &server, 1).because("the client asks")?;
+    // Junk that is no answer, again and again, until the second request comes.
+    let mut second = None;
+    for _ in 0..10 {
+        second = server.receive_within(Duration::from_millis(250));
+        if second.is_some() {
+            break;
+        }
+        server.send(from, &[0x11, 0x22, 0x33])?;
+    }
+    let because = "T runs on the clock: a datagram that is no answer wakes the client, and then it waits for what is left of \
+                   T, not for T again and not for nothing";
+    let moments = requests(bench)?;
+    let interval = match moments.as_slice() {
+        [first, second, ..] => Some(Duration::from_nanos(second - first)),
+        _ => None,
+    };
+    let right = interval.is_some_and(|interval| {
+        interval >= wait.mul_f64(0.8) && interval <= wait.mul_f64(1.2) + Duration::from_millis(300)
+    });
+    let observed = match interval {
+        Some(interval) => format!("the second request after {} ms", interval.as_millis()),
+        None => "no second request while three-byte datagrams kept coming, 250 ms apart".to_string(),
+    };
+    bench
+        .ensure(right && second.is_some(), "the second request after 900 ms", observed)
+        .with(|unexplained| unexplained.sent(client.command()))
+        .because(because)?;
+    let answer_to = second.map_or(from, |(_, from)| from);
+    server.send(answer_to, &[0x00, 0x02])?;
+    expect_printed(&mut client, 2, "the answer to the second request is an answer")
+}
+
+pub fn survives_a_lost_request(bench: &mut Bench) -> Result<(), Stop> {
+    // The first request is lost.
+    let because = "a lost datagram costs a wait, and the next request brings the answer";
+    let server = bench.udp_peer()?;
+    let mut client = start(bench, &server, &["--timeout-ms", "300"])?;
+    expect_request(bench, &server, 1).because("the client asks")?;
+    let from = expect_request(bench, &server, 1).because(because)?;
+    server.send(from, &[0x00, 0x02])?;
+    expect_printed(&mut client, 2, because)?;
+
+    // The last of three requests is answered, long after it was sent: there is still time.
+    let because = "the client waits T for the answer to its last request, too";
+    let server = bench.udp_peer()?;
+    let mut client = start(bench, &server, &["--timeout-ms", "2000", "--tries", "1", "--value", "258"])?;
+    let from = expect_request(bench, &server, 258).because("the client asks")?;
+    let early = server.receive_within(Duration::from_millis(600)).map(|(bytes, _)| show(&bytes));
+    bench
+        .ensure(early.is_none(), "no second request with --tries 1", early.unwrap_or_default())
+        .because(because)?;
+    server.send(from, &[0x01, 0x03])?;
+    expect_printed(&mut client, 259, because)
+}
+
+pub fn client_passes_over_strangers(bench: &mut Bench) -> Result<(), Stop> {
+    let server = bench.udp_peer()?;
+    let port = server.address().port();
+    let other_port = bench.udp_peer()?;
+    let other_address = bench.udp_peer_on("a", SocketAddr::from(([127, 0, 0, 2], port)))?;
+    let strangers = [
+        ("another port of the same address", other_port),
+        ("another address, with the same port", other_address),
+    ];
+    for (what, stranger) in strangers {
+        let mut client = start(bench, &server, &["--timeout-ms", "5000"])?;
+        let from = expect_request(bench, &server, 1).because("the client asks")?;
+        let (forged, answer) = (telling(bench, -1), telling(bench, 1));
+        stranger.send(from, &forged.to_be_bytes())?;
+        server.send(from, &answer.to_be_bytes())?;
+        let ended = client.end().because("the client gets its answer")?;
+        let expected = format!("Received {answer}\n");
+        let note = format!("before the answer a datagram from {what} ({}) said {forged}", stranger.address());
+        let because = "anybody can send to the client's port: only what comes from the address and port that it asked is \
+                       an answer, and of that it prints what it received";
+        ended.expect_stdout(expected).with(|unexplained| unexplained.note(&note)).because(because)?;
+        ended.expect_status(0).with(|unexplained| unexplained.note(&note)).because(because)?;
+    }
+    Ok(())
+}
+
+pub fn client_passes_over_wrong_sizes(bench: &mut Bench) -> Result<(), Stop> {
+    for size in [0, 1, 3, 1500] {
+        let server = bench.udp_peer()?;
+        let mut client = start(bench, &server, &["--timeout-ms", "5000"])?;
+        let from = expect_request(bench, &server, 1).because("the client asks")?;
+        let junk: Vec<u8> = bench.random().bytes(size).iter().map(|byte| byte | 1).collect();
+        let answer = telling(bench, -1);
+        server.send(from, &junk)?;
+        server.send(from, &answer.to_be_bytes())?;
+        let ended = client.end().because("the client gets its answer")?;
+        let note = format!("before the answer came a datagram of {size} bytes: {}", show(&junk));
+        let because =
+            "an answer is exactly two bytes long; any other datagram is passed over, and the waiting goes on";
+        ended
+            .expect_stdout(format!("Received {answer}\n"))
+            .with(|unexplained| unexplained.note(&note))
+            .because(because)?;
+        ended.expect_status(0).because(because)?;
+    }
+    Ok(())
+}
+
+pub fn gives_up_where_nobody_listens(bench: &mut Bench) -> Result<(), Stop> {
+    let because = "where nobody listens there is no answer, and the client says so: status 1, nothing on stdout, and a \
+                   message that names whom it asked";
+    let port = bench.random().range(20_000, 29_999).to_string();
+    let ended = bench
+        .start("udp-client", &["--host", "127.0.0.1", "--port", &port, "--timeout-ms", "200"])?
+        .end()
+        .because(because)?;
+    ended.expect_status(1).because(because)?;
+    ended.expect_stdout("").because(because)?;
+    ended.expect_stderr_names(&["127.0.0.1", &port]).because(because)
+}
+
+pub fn refuses_a_value_too_large(bench: &mut Bench) -> Result<(), Stop> {
+    for value in ["32768", "-32769", "65535", "99999999999999999999"] {
+        bench.refuses("udp-client", &["--value", value])?;
+    }
+    for (value, answer) in [(i16::MAX, i16::MIN), (i16::MIN, i16::MIN + 1)] {
+        let because = "from -32768 to 32767 every number fits into two bytes";
+        let server = bench.udp_peer()?;
+        let mut client = start(bench, &server, &["--value", &value.to_string()])?;
+        let from = expect_request(bench, &server, value).because(because)?;
+        server.send(from, &answer.to_be_bytes())?;
+        expect_printed(&mut client, answer, because)?;
+    }
+    Ok(())
+}
+
+pub fn asks_by_ipv6(bench: &mut Bench) -> Result<(), Stop> {
+    let because = "with an IPv6 address for --host the client asks by IPv6";
+    let server = bench.udp_peer_on("a", address("[::1]:5000"))?;
+    let mut client = bench.start("udp-client", &["--host", "::1"])?;
+    let from = expect_request(bench, &server, 1).because(because)?;
+    server.send(from, &[0x00, 0x02])?;
+    expect_printed(&mut client, 2, because)
+}
+
+pub fn tries_each_address(bench: &mut Bench) -> Result<(), Stop> {
+    // Whichever address is tried first, in one of the two rounds it is the one where nobody listens.
+    for listens in ["127.0.0.1:5000", "[::1]:5000"] {
+        let server = bench.udp_peer_on("a", address(listens))?;
+        let start =
+            bench.program("udp-client").arguments(&["--host", "both", "--timeout-ms", "200", "--tries", "2"]);
+        let names = start.named(address("127.0.0.1:0").ip(), "both").named(address("[::1]:0").ip(), "both");
+        let mut client = names.start()?;
+        let because = "a name may have several addresses, and the server need not be at the first: each is tried in turn";
+        let note =
+            format!("the name `both` has the addresses 127.0.0.1 and ::1, and the server is at {listens}");
+        let from =
+            expect_request(bench, &server, 1).with(|unexplained| unexplained.note(&note)).because(because)?;
+        server.send(from, &[0x00, 0x02])?;
+        expect_printed(&mut client, 2, because)?;
+    }
+    Ok(())
+}
+
+pub fn survives_stop_and_continue(bench: &mut Bench) -> Result<(), Stop> {
+    let because = "stopped and continued, a program goes on as if nothing had happened: EINTR (which recv gives here with \
+                   SO_RCVTIMEO, without any handler) means to wait again, for what is left of T";
+    let server = bench.udp_peer()?;
+    let mut client = start(bench, &server, &["--timeout-ms", "8000", "--tries", "1"])?;
+    let from = expect_request(bench, &server, 1).because("the client asks")?;
+    client
+        .until("the client waits for the answer", |recording, who| recording.standing(who))
+        .because(because)?;
+    client.signal(Signal::SIGSTOP)?;
+    let stopped = |state: char| matches!(state, 'T' | 't');
+    client
+        .until_processes("the client stopped", |all| all.first().filter(|one| stopped(one.state)).map(|_| ()))
+        .because("a process stops at SIGSTOP")?;
+    client.signal(Signal::SIGCONT)?;
+    client
+        .until_processes("the client goes on", |all| {
+            all.first().is_none_or(|one| !stopped(one.state)).then_some(())
+        })
+        .because(because)?;
+    server.send(from, &[0x00, 0x02])?;
+    expect_printed(&mut client, 2, because)
+}
+
+/// Starts the client against a peer of the bench on the loopback address, with more arguments.
+fn start(bench: &Bench, server: &UdpPeer, more: &[&str]) -> Result<Process, Stop> {
+    bench.program("udp-client").arguments(&options(server, more)).start()
+}
+
+fn options(server: &UdpPeer, more: &[&str]) -> Vec<String> {
+    let port = server.address().port().to_string();
+    ["--port", &port].iter().chain(more).map(ToString::to_string).collect()
+}
+
+fn expect_printed(client: &mut Process, answer: i16, because: &str) -> Result<(), Stop> {
+    let ended =
+        client.end().because("with its answer the client has finished its work and ends by itself")?;
+    ended.expect_stdout(format!("Received {answer}\n")).because(because)?;
+    ended.expect_status(0).because("a program that has finished its work ends with status 0")
+}
