@@ -7,7 +7,10 @@ use clap::{Parser, Subcommand};
 use grader::cli::{EXIT_CODES, GraderCommand, finish};
 use grader::exit::{Exit, Problem};
 
+mod flake;
+mod new_lab;
 mod stubs;
+mod tidy;
 mod try_subject;
 
 #[derive(Parser)]
@@ -33,6 +36,28 @@ enum Command {
         /// Write nothing; fail where a stub is not what its solution makes.
         #[arg(long)]
         check: bool,
+        /// Only this lab.
+        #[arg(long)]
+        lab: Option<String>,
+    },
+    /// Check what no compiler checks: lengths, sleeps, open ends, dead links, lists of labs.
+    Tidy,
+    /// Lay out a new lab: manifests, handout, solution, stub and suites.
+    NewLab {
+        /// The lab's name.
+        name: String,
+        /// Its programs.
+        #[arg(required = true)]
+        programs: Vec<String>,
+    },
+    /// Grade the solutions again and again on a busy machine and show every verdict that changes.
+    Flake {
+        /// How often.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
+        /// How many busy loops run beside it.
+        #[arg(long, default_value_t = 16)]
+        load: usize,
         /// Only this lab.
         #[arg(long)]
         lab: Option<String>,
@@ -64,6 +89,9 @@ fn run(command: Command) -> Result<Exit, Problem> {
     match command {
         Command::Grader(command) => grader::cli::run(command),
         Command::Stubs { check, lab } => stubs::stubs(check, lab.as_deref()),
+        Command::Tidy => tidy::tidy(),
+        Command::NewLab { name, programs } => new_lab::new_lab(&name, &programs),
+        Command::Flake { runs, load, lab } => flake::flake(runs, load, lab),
         Command::Try { lab, names, only, brief } => try_subject::try_subjects(&lab, &names, &only, brief),
     }
 }
