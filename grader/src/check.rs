@@ -185,5 +185,9 @@ pub const fn last_segment(path: &'static str) -> &'static str {
     while start > 0 && bytes[start - 1] != b':' && bytes[start - 1] != b' ' {
         start -= 1;
     }
-    path.split_at(start).1
+    let (_, name) = bytes.split_at(start);
+    match std::str::from_utf8(name) {
+        Ok(name) => name,
+        Err(_) => path,
+    }
 }

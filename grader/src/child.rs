@@ -84,6 +84,11 @@ impl Stopped {
     }
 }
 
+fn pid_of(child: &Child) -> Pid {
+    // The kernel's pids are positive numbers of this type; std shows them as unsigned.
+    Pid::from_raw(child.id() as i32)
+}
+
 /// A child that is killed and reaped when it is dropped.
 struct Guard {
     child: Child,
@@ -93,17 +98,17 @@ impl Guard {
     fn start(command: &mut Command) -> std::io::Result<Self> {
         let mut ours = ours();
         let child = command.spawn()?;
-        ours.children.insert(child.id().cast_signed());
+        ours.children.insert(pid_of(&child).as_raw());
         Ok(Self { child })
     }
 
     /// Waits for its end; from then on its pid means nothing.
     fn reap(&mut self) -> std::io::Result<ExitStatus> {
         nix::sys::wait::waitid(
-            nix::sys::wait::Id::Pid(Pid::from_raw(self.child.id().cast_signed())),
+            nix::sys::wait::Id::Pid(pid_of(&self.child)),
             nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT,
         )?;
-        ours().children.remove(&self.child.id().cast_signed());
+        ours().children.remove(&pid_of(&self.child).as_raw());
         self.child.wait()
     }
 }

@@ -14,6 +14,10 @@ impl Random {
     }
 
     /// Any 64-bit value.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it never ends, so an iterator would only be in the way"
+    )]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;

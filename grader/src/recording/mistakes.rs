@@ -114,7 +114,7 @@ fn reuse_after_bind(recording: &Recording, who: &str) -> Option<Mistake> {
 }
 
 /// The receive on the same socket before a send.
-fn received_before<'a>(recording: &'a Recording, send: &Event, socket: &Object) -> Option<(u64, u64)> {
+fn received_before(recording: &Recording, send: &Event, socket: &Object) -> Option<(u64, u64)> {
     let before = recording.of(&send.who).filter(|event| event.seq < send.seq && event.outcome.ok());
     let received = before.filter_map(|event| match &event.act {
         Act::Receive { object, room, done, .. } if object == socket => Some((*room, *done)),
