@@ -36,6 +36,11 @@ impl Tracer {
         let clock = &self.shared.clock;
         let mut view = View { thread: pid, process, objects: &mut known.objects, names, clock };
         let Some(asked) = decode::enter(&mut view, &entry) else { return self.go_on(pid, 0) };
+        if self.is_held_before(pid, &asked.act) {
+            return;
+        }
+        self.steps_into_call(pid, &asked.act);
+        let Some(known) = self.processes.get_mut(&process) else { return self.go_on(pid, 0) };
         if decode::is_timer(entry.number) {
             known.timers = true;
             self.shared.timers_used();
@@ -145,16 +150,21 @@ impl Tracer {
             }
             return self.go_on(pid, 0);
         }
-        self.complete(pid, &call, result);
+        let act = self.complete(pid, &call, result);
+        if let Some(act) = act.filter(|_| result >= 0) {
+            if self.is_held_after(pid, &act) || self.is_parked(pid, &act) {
+                return;
+            }
+        }
         self.go_on(pid, 0);
     }
 
-    /// Writes down what a call returned.
-    pub(super) fn complete(&mut self, pid: i32, call: &Call, result: i64) {
+    /// Writes down what a call returned; the act as it is now known.
+    fn complete(&mut self, pid: i32, call: &Call, result: i64) -> Option<Act> {
         let process = self.threads[&pid].process;
         let mut act = None;
         self.edit(call.event, |event| act = Some(event.act.clone()));
-        let (Some(mut act), Some(known)) = (act, self.processes.get_mut(&process)) else { return };
+        let (Some(mut act), Some(known)) = (act, self.processes.get_mut(&process)) else { return None };
         let names = &self.trees[known.tree].names;
         let clock = &self.shared.clock;
         let mut view = View { thread: pid, process, objects: &mut known.objects, names, clock };
@@ -170,8 +180,9 @@ impl Tracer {
                 result if result < 0 => Outcome::Err(i32::try_from(-result).unwrap_or(0)),
                 result => Outcome::Ok(result),
             };
-            event.act = act;
+            event.act = act.clone();
         });
+        Some(act)
     }
 
     /// A signal is about to be delivered: one of the filter's, which says that a call was refused, or a real one.
@@ -182,6 +193,9 @@ impl Tracer {
             && information.si_code == SYS_SECCOMP
         {
             return self.refused(pid, information.si_errno);
+        }
+        if signal == libc::SIGTRAP && self.is_step(pid, information.as_ref()) {
+            return self.go_on(pid, 0);
         }
         let (process, now) = (self.threads[&pid].process, self.shared.clock.now());
         let (disposition, restart) = self

@@ -7,6 +7,7 @@ mod decode;
 mod descriptors;
 mod idle;
 mod inject;
+mod lockstep;
 mod memory;
 mod ptrace;
 mod registers;
@@ -88,6 +89,25 @@ pub enum CallKind {
     Sleep,
 }
 
+/// A place between two calls at which a thread can be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Before it sends on a socket.
+    BeforeSend,
+    /// Before it receives from a socket.
+    BeforeReceive,
+    /// Before it waits for a lock or another thread.
+    BeforeLock,
+    /// Before it accepts a connection.
+    BeforeAccept,
+    /// After it has received something.
+    AfterReceive,
+    /// After it has accepted a connection.
+    AfterAccept,
+    /// After it has made a child.
+    AfterFork,
+}
+
 impl Recorder {
     /// Starts the recorder's thread. Call it before any other thread is made: SIGCHLD is blocked in the calling thread,
     /// so that the recorder's own is the one that hears it.
@@ -125,6 +145,32 @@ impl Recorder {
     /// applies to those calls alone for which its precondition holds: that it did is noted in their events.
     pub fn inject(&self, who: &str, injection: Injection) -> Result<(), Breakdown> {
         self.ask(|reply| Command::Inject(who.to_string(), injection, reply))
+    }
+
+    /// Holds the next thread of `who` or its children that comes to this point; once for each call of this. A held thread
+    /// is stopped: signals wait too, until [`release`](Self::release).
+    pub fn hold(&self, who: &str, point: Point) -> Result<(), Breakdown> {
+        self.ask(|reply| Command::Hold(who.to_string(), point, reply))
+    }
+
+    /// How many threads of `who` and its children are held now.
+    pub fn held(&self, who: &str) -> Result<usize, Breakdown> {
+        self.ask(|reply| Command::Held(who.to_string(), reply))
+    }
+
+    /// Lets all held threads of `who` and its children go on, and holds no more of them.
+    pub fn release(&self, who: &str) -> Result<(), Breakdown> {
+        self.ask(|reply| Command::Release(who.to_string(), reply))
+    }
+
+    /// Makes a data race of `who` certain: from now on its threads, as each receives something from a stream, wait until
+    /// `threads` of them have, and then run one instruction each in turn until each sends its answer. So let as many
+    /// clients send an equal request and read the answers, again and again; the first requests of each connection may
+    /// take different paths (a first allocation), later ones do not. A program that guards what its threads share is
+    /// only slowed down: tens of thousands of instructions take some tenths of a second. If not all come within half a
+    /// second, those that came run alone. 0 ends it.
+    pub fn interleave(&self, who: &str, threads: usize) -> Result<(), Breakdown> {
+        self.ask(|reply| Command::Interleave(who.to_string(), threads, reply))
     }
 
     /// What was recorded so far.

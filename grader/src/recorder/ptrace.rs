@@ -41,11 +41,20 @@ const OPTIONS: c_int = libc::PTRACE_O_TRACEFORK
 
 /// Reports the next thing that happened to any tracee or child of this thread, or `None` when there is nothing.
 pub fn poll() -> Option<(pid_t, Stop)> {
+    poll_for(-1)
+}
+
+/// Reports what happened to one tracee, or `None` when there is nothing yet.
+pub fn poll_one(pid: pid_t) -> Option<Stop> {
+    poll_for(pid).map(|(_, stop)| stop)
+}
+
+fn poll_for(which: pid_t) -> Option<(pid_t, Stop)> {
     loop {
         let mut status: c_int = 0;
+        let options = libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG;
         // SAFETY: `status` is a valid place for the kernel to write one int.
-        let pid =
-            unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG) };
+        let pid = unsafe { libc::waitpid(which, &raw mut status, options) };
         match pid {
             0 => return None,
             -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
@@ -113,6 +122,11 @@ pub fn resume_to_exit(pid: pid_t, signal: i32) -> io::Result<()> {
 /// Lets a thread in a group stop stay stopped, and wake by SIGCONT as it would without a tracer.
 pub fn listen(pid: pid_t) -> io::Result<()> {
     request(libc::PTRACE_LISTEN, pid, 0, 0).map(drop)
+}
+
+/// Lets a stopped thread run one instruction, with a signal to deliver or 0.
+pub fn step(pid: pid_t, signal: i32) -> io::Result<()> {
+    request(libc::PTRACE_SINGLESTEP, pid, 0, signal as usize).map(drop)
 }
 
 /// Asks a running thread to stop with [`Stop::Trap`].

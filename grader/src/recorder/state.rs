@@ -59,6 +59,8 @@ pub struct Thread {
     pub ending: bool,
     /// Whether it is stopped by a stop signal.
     pub stopped: bool,
+    /// Whether it was let run for one instruction.
+    pub steps: bool,
 }
 
 /// A call from its entry to its exit.
@@ -120,7 +122,7 @@ impl Process {
 impl Thread {
     /// A thread that runs.
     pub fn new(process: i32, index: u32) -> Self {
-        Self { process, index, call: None, interrupted: None, ending: false, stopped: false }
+        Self { process, index, call: None, interrupted: None, ending: false, stopped: false, steps: false }
     }
 }
 

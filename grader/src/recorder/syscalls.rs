@@ -122,10 +122,14 @@ pub fn numbers() -> Vec<i64> {
     RECORDED.iter().flat_map(|list| list.iter()).map(|call| call.number).collect()
 }
 
+/// A recorded call by its number.
+pub fn recorded(number: i64) -> Option<&'static Recorded> {
+    RECORDED.iter().flat_map(|list| list.iter()).find(|call| call.number == number)
+}
+
 /// The name of a recorded call, or its number where it is another.
 pub fn name(number: i64) -> String {
-    let known = RECORDED.iter().flat_map(|list| list.iter()).find(|call| call.number == number);
-    known.map_or_else(|| refused_name(number), |call| call.name.to_string())
+    recorded(number).map_or_else(|| refused_name(number), |call| call.name.to_string())
 }
 
 /// The names of calls that the sandbox refuses and that are not recorded otherwise.

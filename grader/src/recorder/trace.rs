@@ -27,15 +27,18 @@ use crate::verdict::Breakdown;
 
 use super::idle::Idle;
 use super::inject::Rules;
+use super::lockstep::Holds;
 use super::ptrace::{self, Stop};
 use super::shared::Shared;
 use super::state::{Call, KnownObjects, Process, Start, Thread, TracedTree};
-use super::{Injection, Started, descriptors, syscalls};
+use super::{Injection, Point, Started, descriptors, syscalls};
 
 /// How long the thread waits for the last processes at the end, after it has killed them.
 const END: Duration = Duration::from_secs(3);
 /// A SIGCHLD that another thread took would go unnoticed without this.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// While threads run in lockstep, somebody may be waited for in vain.
+const LOOK_SOON: Duration = Duration::from_millis(5);
 
 /// What the bench asks of the recorder's thread.
 pub enum Command {
@@ -43,6 +46,14 @@ pub enum Command {
     Start(Box<Start>, Sender<Result<Started, Breakdown>>),
     /// Inject into calls.
     Inject(String, Injection, Sender<Result<(), Breakdown>>),
+    /// Hold the next thread that comes to a point.
+    Hold(String, Point, Sender<Result<(), Breakdown>>),
+    /// How many threads are held.
+    Held(String, Sender<Result<usize, Breakdown>>),
+    /// Let held threads go on.
+    Release(String, Sender<Result<(), Breakdown>>),
+    /// Run so many threads in lockstep from their receives to their sends.
+    Interleave(String, usize, Sender<Result<(), Breakdown>>),
     /// Kill everything and end.
     End,
 }
@@ -63,6 +74,7 @@ pub struct Tracer {
     /// Whether something was recorded since the bench was last told.
     news: bool,
     pub(super) idle: Idle,
+    pub(super) holds: Holds,
 }
 
 impl Tracer {
@@ -85,6 +97,7 @@ impl Tracer {
             rules: Rules::default(),
             news: false,
             idle: Idle::default(),
+            holds: Holds::default(),
         })
     }
 
@@ -100,6 +113,19 @@ impl Tracer {
                     Command::Inject(who, injection, reply) => {
                         let _ = reply.send(self.inject(&who, injection));
                     }
+                    Command::Hold(who, point, reply) => {
+                        let _ = reply.send(self.needs_tracing().map(|()| self.hold(who, point)));
+                    }
+                    Command::Held(who, reply) => {
+                        let _ = reply.send(Ok(self.held(&who)));
+                    }
+                    Command::Release(who, reply) => {
+                        self.release(&who);
+                        let _ = reply.send(Ok(()));
+                    }
+                    Command::Interleave(who, threads, reply) => {
+                        let _ = reply.send(self.needs_tracing().map(|()| self.interleave(who, threads)));
+                    }
                     Command::End => {
                         self.trees.iter().filter(|tree| !tree.ended).for_each(|tree| tree.tree.kill());
                         end = Some(Instant::now() + END);
@@ -107,6 +133,7 @@ impl Tracer {
                 }
             }
             self.serve_stops();
+            self.run_lockstep();
             self.read_reports();
             self.tell_bench();
             if self.shared.clock.skips() {
@@ -127,14 +154,22 @@ impl Tracer {
         let waited_for = self.trees.iter().filter(|tree| !tree.reported);
         set.extend(waited_for.map(|tree| PollFd::new(tree.tree.status.as_fd(), PollFlags::POLLIN)));
         // An error (EINTR) only means that the loop looks again.
-        let longest = self.next_look().unwrap_or(LOOK_AGAIN);
+        let soon = self.lockstep_waits().then_some(LOOK_SOON);
+        let longest = self.next_look().or(soon).unwrap_or(LOOK_AGAIN);
         let timeout = TimeSpec::from_duration(longest);
         let _ = ppoll(&mut set, Some(timeout), None);
         while let Ok(Some(_)) = self.signals.read_signal() {}
         let _ = self.shared.wake.read();
     }
 
-    fn serve_stops(&mut self) {
+    /// Sleeps until a tracee has something to report, at most so long.
+    pub(super) fn sleep_until_child(&self, longest: Duration) {
+        let mut set = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let _ = ppoll(&mut set, Some(TimeSpec::from_duration(longest)), None);
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+    }
+
+    pub(super) fn serve_stops(&mut self) {
         while let Some((pid, stop)) = ptrace::poll() {
             self.serve(pid, stop);
         }
@@ -191,7 +226,7 @@ impl Tracer {
         }
     }
 
-    fn serve(&mut self, pid: i32, stop: Stop) {
+    pub(super) fn serve(&mut self, pid: i32, stop: Stop) {
         if let Stop::Gone(status) = stop {
             return self.gone(pid, status);
         }
@@ -222,8 +257,11 @@ impl Tracer {
     }
 
     /// Lets a thread run: to the exit of its call where that matters.
-    pub(super) fn go_on(&self, pid: i32, signal: i32) {
+    pub(super) fn go_on(&mut self, pid: i32, signal: i32) {
         let in_call = self.threads.get(&pid).is_some_and(|thread| thread.call.is_some());
+        if !in_call && self.waits_for_turn(pid, signal) {
+            return;
+        }
         // ESRCH: it was killed, and its death will be reported.
         let _ = if in_call { ptrace::resume_to_exit(pid, signal) } else { ptrace::resume(pid, signal) };
     }
@@ -289,6 +327,7 @@ impl Tracer {
     }
 
     fn ending(&mut self, pid: i32, _status: i32) {
+        self.held_no_more(pid);
         self.shared.keep_delay(pid);
         let thread = self.threads.get_mut(&pid).expect("only known threads are served");
         thread.ending = true;
@@ -315,6 +354,7 @@ impl Tracer {
     }
 
     fn gone(&mut self, pid: i32, status: i32) {
+        self.held_no_more(pid);
         self.never_returned(pid);
         if let Some(process) = self.threads.get(&pid).map(|thread| thread.process) {
             if process == pid {
@@ -418,13 +458,18 @@ impl Tracer {
     }
 
     fn inject(&mut self, who: &str, injection: Injection) -> Result<(), Breakdown> {
-        if !self.traces {
-            return Err(Breakdown::new(
-                "injections need the recorder, and ptrace is not permitted here",
-                "run the grader where ptrace is permitted (`cargo xtask doctor` says what is missing)",
-            ));
-        }
+        self.needs_tracing()?;
         self.rules.add(who, injection)
+    }
+
+    fn needs_tracing(&self) -> Result<(), Breakdown> {
+        if self.traces {
+            return Ok(());
+        }
+        Err(Breakdown::new(
+            "this check needs the recorder, and ptrace is not permitted here",
+            "run the grader where ptrace is permitted (`cargo xtask doctor` says what is missing)",
+        ))
     }
 }
 

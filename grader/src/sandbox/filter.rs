@@ -14,6 +14,7 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
+use crate::recorder::syscalls;
 use crate::verdict::Breakdown;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -120,7 +121,7 @@ fn build(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfPr
     // is unknown here, and quietly: as a refusal it would fill the recording.
     programs.push(compile(calls(&[libc::SYS_clone3]), SeccompAction::Errno(ENOSYS as u32))?);
     if !traced.is_empty() {
-        programs.push(compile(calls(traced), SeccompAction::Trace(0))?);
+        programs.push(compile(recorded(traced)?, SeccompAction::Trace(0))?);
     }
     let io_uring = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
     programs.push(refusal(calls(&io_uring), ENOSYS)?);
@@ -139,6 +140,17 @@ fn build(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfPr
 
 fn calls(numbers: &[i64]) -> Rules {
     numbers.iter().map(|number| (*number, Vec::new())).collect()
+}
+
+/// The calls at which the recorder is told, each only with the arguments that it asks for.
+fn recorded(numbers: &[i64]) -> Result<Rules, BackendError> {
+    let mut rules = calls(numbers);
+    for call in numbers.iter().filter_map(|number| syscalls::recorded(*number)) {
+        let Some((index, values)) = call.only else { continue };
+        let of_value = |value: &u32| rule(&[(index, Eq, u64::from(*value))]);
+        rules.insert(call.number, values.iter().map(of_value).collect::<Result<_, _>>()?);
+    }
+    Ok(rules)
 }
 
 fn refused() -> Result<Rules, BackendError> {

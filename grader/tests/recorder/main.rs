@@ -5,6 +5,7 @@ mod arena;
 mod ends;
 mod idle;
 mod injections;
+mod races;
 mod records;
 mod scene;
 
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let trials: Vec<arena::Trial> =
-        [records::TRIALS, ends::TRIALS, injections::TRIALS, idle::TRIALS].concat();
+        [records::TRIALS, ends::TRIALS, injections::TRIALS, idle::TRIALS, races::TRIALS].concat();
     let Some(_programs) = scene::build_programs() else {
         println!("there is no C compiler (`cc`): the recorder is not tried");
         return ExitCode::SUCCESS;

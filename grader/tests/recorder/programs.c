@@ -189,6 +189,44 @@ static int waits(void) {
     return 0;
 }
 
+static volatile long total;
+static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
+static const char *style;
+
+static void *serve(void *connection) {
+    int c = (int)(long)connection;
+    char b[64], answer[64];
+    ssize_t n;
+    while ((n = recv(c, b, sizeof b - 1, 0)) > 0) {
+        b[n] = 0;
+        long add = atol(b + 4), now;
+        if (!strcmp(style, "racy")) {
+            now = total + add;
+            total = now;
+        } else if (!strcmp(style, "atomic")) {
+            now = __atomic_add_fetch(&total, add, __ATOMIC_SEQ_CST);
+        } else {
+            pthread_mutex_lock(&guard);
+            now = total += add;
+            pthread_mutex_unlock(&guard);
+        }
+        int length = snprintf(answer, sizeof answer, "total %ld\n", now);
+        send(c, answer, length, MSG_NOSIGNAL);
+    }
+    close(c);
+    return NULL;
+}
+
+static int threaded_server(void) {
+    int s = listener();
+    for (;;) {
+        pthread_t thread;
+        long c = accept(s, NULL, NULL);
+        pthread_create(&thread, NULL, serve, (void *)c);
+        pthread_detach(thread);
+    }
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "", *how = argc > 2 ? argv[2] : "";
     if (!strcmp(what, "exit")) return atoi(how);
@@ -196,6 +234,10 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "udp-client")) return udp_client();
     if (!strcmp(what, "tcp-server")) return tcp_server(how);
     if (!strcmp(what, "tcp-client")) return tcp_client(atoi(how));
+    if (!strcmp(what, "threaded-server")) {
+        style = how;
+        return threaded_server();
+    }
     if (!strcmp(what, "zombie")) return zombie(atoi(how));
     if (!strcmp(what, "sleep-and-signal")) return sleep_and_signal();
     if (!strcmp(what, "waits")) return waits();
