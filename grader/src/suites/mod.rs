@@ -8,7 +8,7 @@ mod multicast;
 pub(crate) mod pipes;
 mod raw;
 pub(crate) mod servers;
-mod sockets;
+pub(crate) mod sockets;
 pub mod tcp;
 pub(crate) mod udp;
 
