@@ -179,6 +179,13 @@ fn mistaken_protocol(domain: i32, ty: i32, answer: &str) -> Option<&'static str>
         .then_some("a raw socket was asked for with protocol 0: there is no usual one, it must be named")
 }
 
+/// An address and a port. Brackets around an IPv6 address are asked for elsewhere.
+fn read_name(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
+    Some(SocketAddr::new(bare.parse().ok()?, port.parse().ok()?))
+}
+
 /// Expects that the program prints the name of a TCP socket that it has really bound to `asked`; gives that name.
 pub fn expect_bound(
     bench: &Bench,
@@ -188,7 +195,7 @@ pub fn expect_bound(
     const NAME: &str = "getsockname tells the name that a bound socket has, and that is what is printed";
     ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
     let text = String::from_utf8_lossy(&ended.stdout).into_owned();
-    let name: Option<SocketAddr> = text.strip_suffix('\n').and_then(|name| name.parse().ok());
+    let name = text.strip_suffix('\n').and_then(read_name);
     let Some(name) = name else {
         let unmet = ensure(false, "one line of the form ADDR:PORT", quote(text.as_bytes()));
         return Err(unmet.with(|unexplained| ended.explain(unexplained)).because(NAME).unwrap_err());
@@ -262,7 +269,16 @@ fn port_0_is_the_systems_choice(bench: &mut Bench) -> Result<(), Stop> {
     for host in ["127.0.0.1", ""] {
         let ended = bench.run("bind-name", &[host, "0"])?;
         let address = if host.is_empty() { "0.0.0.0" } else { host };
-        expect_bound(bench, &ended, |name| name.ip().to_string() == address && name.port() != 0)?;
+        let name = expect_bound(bench, &ended, |name| name.ip().to_string() == address && name.port() != 0)?;
+        let recording = bench.recording()?;
+        let asked = recording.events.iter().rev().find_map(|event| match &event.act {
+            Act::Bind { asked: Some(asked), local: Some(local), .. } if *local == name => Some(*asked),
+            _ => None,
+        });
+        let asked = asked.map_or("something else".to_string(), |asked| format!("port {}", asked.port()));
+        ensure(asked == "port 0", "bind is asked for port 0", format!("bind is asked for {asked}"))
+            .with(|unexplained| ended.explain(unexplained))
+            .because("port 0 leaves the choice to the system, which knows what is free")?;
     }
     Ok(())
 }
