@@ -70,7 +70,8 @@ impl Core {
         mut done: impl FnMut() -> Option<T>,
     ) -> Result<T, Late> {
         let deadline = Deadline::new(self, patience);
-        let mut quiet_since = Instant::now();
+        let started = Instant::now();
+        let mut quiet_since = started;
         let mut seen = self.progress();
         let mut ended_since = None;
         loop {
@@ -99,8 +100,10 @@ impl Core {
             }
             // Without a recorder there are no events to wait for either.
             let blind = self.watching.get() || !self.recorder.recording().recorded;
+            // What has not shown soon is looked for less and less often: a hundred checks may be waiting at once.
+            let patient = (started.elapsed().as_millis() as u64 / 16).clamp(3, 60);
             let longest = match (blind, ended_since) {
-                (true, _) => 3,
+                (true, _) => patient,
                 (false, Some(_)) => 20,
                 (false, None) => 100,
             };
