@@ -1,7 +1,7 @@
 # The whole contract in Python with asyncio: streams, and one connection at a time because accept is called by hand.
 import asyncio
-import re
 import os
+import re
 import socket
 import struct
 import sys
@@ -73,10 +73,10 @@ async def serve(connection, dual):
 
 async def main():
     host, port, count, dual = options()
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         sys.exit(f"cannot bind {host}:{port}: {error.strerror}")

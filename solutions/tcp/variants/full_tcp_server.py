@@ -40,8 +40,8 @@ def serve(connection):
 def main():
     given = options({"--host": "0.0.0.0", "--port": (0, 65535, 5000), "--count": (1, 2**32 - 1, 1)})
     host, port = given["--host"], given["--port"]
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family, dualstack_ipv6=host == "::")
     except OSError as error:
         sys.exit(f"cannot bind {host}:{port}: {error.strerror}")

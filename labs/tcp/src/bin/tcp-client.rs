@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 
 /// Sends `message` to the server and gives its answer. The error says what failed, with which address, and why.
 fn ask(host: &str, port: u16, message: &[u8]) -> Result<[u8; 3], String> {
-    todo!("connect to {host}:{port}, send {message:?}, receive three bytes")
+    todo!("connect to {host}:{port}, send {}, receive three bytes", message.escape_ascii())
 }
 
 /// Prints the answer as it came, byte for byte.

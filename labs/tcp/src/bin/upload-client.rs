@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 /// Sends `preamble` and then all of stdin. Gives our own figures and the server's. The error says what failed, with
 /// which address, and why.
 fn upload(host: &str, port: u16, preamble: &[u8]) -> Result<(Receipt, Receipt), String> {
-    todo!("connect to {host}:{port}, send {preamble:?} and stdin, shut down, receive the receipt")
+    todo!("connect to {host}:{port}, send {preamble:?} and stdin, shut down, take the receipt")
 }
 
 /// Prints the receipt. It is an error if the server's figures are not our own.

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 /// Sends `message` to the server and gives its answer. The error says what failed, with which address, and why.
 fn ask(host: &str, port: u16, message: &[u8]) -> Result<[u8; 3], String> {
-    // solution: todo!("connect to {host}:{port}, send {message:?}, receive three bytes")
+    // solution: todo!("connect to {host}:{port}, send {}, receive three bytes", message.escape_ascii())
     let connection = connect(host, port)?;
     send_all(&connection, message).map_err(|error| format!("cannot send to {host}:{port}: {error}"))?;
     let mut answer = [0; 3];

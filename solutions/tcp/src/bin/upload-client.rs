@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 /// Sends `preamble` and then all of stdin. Gives our own figures and the server's. The error says what failed, with
 /// which address, and why.
 fn upload(host: &str, port: u16, preamble: &[u8]) -> Result<(Receipt, Receipt), String> {
-    // solution: todo!("connect to {host}:{port}, send {preamble:?} and stdin, shut down, receive the receipt")
+    // solution: todo!("connect to {host}:{port}, send {preamble:?} and stdin, shut down, take the receipt")
     let connection = connect(host, port)?;
     send_all(&connection, preamble).map_err(|error| format!("cannot send to {host}:{port}: {error}"))?;
 

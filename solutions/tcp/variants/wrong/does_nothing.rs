@@ -1,0 +1,3 @@
+//! The empty program.
+
+fn main() {}
