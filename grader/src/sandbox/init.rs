@@ -92,7 +92,10 @@ pub fn init(prepared: &Prepared) -> ! {
     // SAFETY: this is the only thread of a fresh process; every call below is a plain system call on descriptors and
     // memory that are ours, and none allocates.
     unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong);
+        // Without a pid namespace init must live to end the others.
+        let alone = prepared.root.is_none();
+        let last = if alone { libc::SIGTERM } else { libc::SIGKILL };
+        libc::prctl(libc::PR_SET_PDEATHSIG, last as c_ulong);
         libc::close(prepared.go_writer.as_raw_fd());
         let mut byte = 0u8;
         if libc::read(prepared.go.as_raw_fd(), (&raw mut byte).cast(), 1) != 1 {
@@ -105,7 +108,6 @@ pub fn init(prepared: &Prepared) -> ! {
             fail(failed);
         }
         libc::syscall(libc::SYS_close_range, FIRST_CLOSED, u32::MAX, 0);
-        let alone = prepared.root.is_none();
         if alone {
             block_for_reaping();
         }

@@ -54,6 +54,20 @@ pub fn as_root<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Does `work` with the calling thread, if it is root, as `uid`: without CAP_SYS_PTRACE root may see less of a program
+/// than the program's own uid does.
+pub fn acting_as<T>(uid: u32, work: impl FnOnce() -> T) -> T {
+    let root = geteuid().is_root() && uid != 0;
+    if root {
+        act_as(uid);
+    }
+    let result = work();
+    if root {
+        act_as(0);
+    }
+    result
+}
+
 /// Asks init to end its whole tree: where it is not pid 1 of a namespace, its own death would end only the program.
 pub fn ask_to_end(init: BorrowedFd<'_>) {
     as_root(|| signal(init.as_fd(), libc::SIGTERM));

@@ -81,7 +81,7 @@ fn start(plan: Plan, place: Place) -> Result<Tree, Breakdown> {
     // Drops our copies of init's descriptors: the other ends close when the program's side does.
     drop(prepared);
     let watched = init.try_clone().map_err(|error| Breakdown::system("dup", error))?;
-    let watch = Watch::start(arena.tier, watched, init_pid, limits.resident);
+    let watch = Watch::start(arena, watched, init_pid, limits.resident);
     let mut tree = Tree { init, init_pid, program_pid: 0, handshake, status, arena, limits, watch, work };
     match meet(&tree) {
         Ok(pid) => tree.program_pid = pid,

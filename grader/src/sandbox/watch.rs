@@ -11,6 +11,7 @@ use libc::pid_t;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::{Arena, plain};
 use crate::ask::Tier;
 
 /// How often to look while a tree is large, and while it is small: in between, a program can take what two processors
@@ -27,12 +28,12 @@ pub struct Watch {
 
 impl Watch {
     /// Starts to watch the tree of `init` (its pidfd and pid). Without a thread to do it, nothing is watched.
-    pub fn start(tier: Tier, init: OwnedFd, pid: pid_t, limit: u64) -> Self {
+    pub fn start(arena: Arena, init: OwnedFd, pid: pid_t, limit: u64) -> Self {
         let exceeded = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&exceeded);
         let _ = thread::Builder::new()
             .name("memory watch".into())
-            .spawn(move || watch(tier, &init, pid, limit, &seen));
+            .spawn(move || watch(arena, &init, pid, limit, &seen));
         Self { exceeded }
     }
 
@@ -42,7 +43,7 @@ impl Watch {
     }
 }
 
-fn watch(tier: Tier, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
+fn watch(arena: Arena, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
     let mut period = PERIOD_MS;
     loop {
         let mut ended = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
@@ -52,9 +53,16 @@ fn watch(tier: Tier, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBo
         }
         let held = resident(pid);
         period = if held < limit / SMALL { SMALL_PERIOD_MS } else { PERIOD_MS };
-        if held > limit && proportional(pid) > limit {
+        if held <= limit {
+            continue;
+        }
+        let exact = match arena.tier {
+            Tier::A | Tier::B => proportional(pid),
+            Tier::C => plain::acting_as(arena.uid, || proportional(pid)),
+        };
+        if exact > limit {
             exceeded.store(true, Ordering::SeqCst);
-            super::kill(tier, init);
+            super::kill(arena.tier, init);
             return;
         }
     }

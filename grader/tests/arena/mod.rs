@@ -47,6 +47,11 @@ pub fn main(trials: &[Trial]) -> ExitCode {
 
 /// Runs every trial in the tiers of its group; call it from `main`.
 pub fn main_in(groups: &[Group<'_>]) -> ExitCode {
+    main_with(groups, Vec::new())
+}
+
+/// The same, with tests that run in no arena.
+pub fn main_with(groups: &[Group<'_>], outside: Vec<libtest_mimic::Trial>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, arena, name, tier] = arguments.as_slice() {
         if arena == "arena" {
@@ -60,13 +65,16 @@ pub fn main_in(groups: &[Group<'_>]) -> ExitCode {
                     Tier::C
                 }
             };
-            (trial.run)(sandbox::enter_arena(tier, DEDICATED + std::process::id() % 512).expect("an arena"));
+            // In tier C everything of the uid is killed at the end: no other arena may have it then.
+            let range = if tier == Tier::C { DEDICATED + 500 } else { DEDICATED };
+            let uid = range + std::process::id() % 500;
+            (trial.run)(sandbox::enter_arena(tier, uid).expect("an arena"));
             return ExitCode::SUCCESS;
         }
     }
     let users: &[Option<u32>] =
         if nix::unistd::geteuid().is_root() { &[None, Some(ORDINARY)] } else { &[None] };
-    let mut tests = Vec::new();
+    let mut tests = outside;
     for (tiers, trials) in groups {
         for (trial, tier, user) in trials.iter().flat_map(|trial| {
             tiers.iter().flat_map(move |tier| users.iter().map(move |user| (trial, tier, user)))
@@ -83,6 +91,12 @@ pub fn main_in(groups: &[Group<'_>]) -> ExitCode {
 /// Whether this arena is weak: without namespaces and without another uid.
 pub fn weak(arena: Arena) -> bool {
     arena.tier == Tier::C && !nix::unistd::geteuid().is_root()
+}
+
+/// Whether Landlock here keeps signals and abstract sockets within a program (Linux 6.12).
+pub fn landlock_has_scopes() -> bool {
+    // SAFETY: with this flag (the version is asked for) the call takes no memory.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, 1) >= 6 }
 }
 
 fn execute(name: &str, tier: &str, uid: Option<u32>) -> Result<(), Failed> {

@@ -1,0 +1,91 @@
+//! What remains when an arena is gone, seen from outside.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Failed, Trial};
+
+/// These tests run in no arena, but start some.
+pub fn tests() -> Vec<Trial> {
+    let mut tests = vec![Trial::test("arenas_leave_nothing_behind", arenas_leave_nothing_behind)];
+    for tier in ["A", "C"] {
+        let name = format!("killed_arena_takes_everybody in {tier}");
+        tests.push(Trial::test(name, move || killed_arena_takes_everybody(tier)));
+    }
+    tests
+}
+
+/// A trial that the test below kills: starts a program with children and prints the pids of all.
+pub fn hang(arena: grader::sandbox::Arena) {
+    let script =
+        "trap '' TERM HUP INT; setsid sleep 60 & setsid sh -c 'trap \"\" TERM; sleep 60' & echo up; wait";
+    let started = super::arena::start(arena, |_| (), script);
+    started.wait_for_output("up\n");
+    let mut pids = vec![started.tree.init_pid];
+    let mut at = 0;
+    while let Some(pid) = pids.get(at) {
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        pids.extend(children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        at += 1;
+    }
+    println!("{}", pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    started.end();
+}
+
+fn killed_arena_takes_everybody(tier: &str) -> Result<(), Failed> {
+    let mut arena = Command::new("/proc/self/exe")
+        .args(["arena", "hang", tier])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(arena.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
+    let pids: Vec<&str> = line.split_whitespace().collect();
+    if pids.len() < 4 {
+        return Err(format!("the arena did not come up: {line:?}").into());
+    }
+    arena.kill()?;
+    arena.wait()?;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let living: Vec<&&str> = pids.iter().filter(|pid| lives(pid)).collect();
+        if living.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("{living:?} of {pids:?} are still alive").into());
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// A zombie that nobody has reaped yet does not count.
+fn lives(pid: &str) -> bool {
+    let mut text = String::new();
+    let file = std::fs::File::open(Path::new("/proc").join(pid).join("stat"));
+    let read = file.and_then(|mut file| file.read_to_string(&mut text));
+    read.is_ok() && !text.contains(") Z ") && !text.contains(") X ")
+}
+
+fn arenas_leave_nothing_behind() -> Result<(), Failed> {
+    const ARENAS: usize = 200;
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").map(|text| text.lines().count());
+    let before = mounts()?;
+    for _ in 0..ARENAS {
+        let output = Command::new("/proc/self/exe")
+            .args(["arena", "no_descriptor_is_inherited", "A"])
+            .stdin(Stdio::null())
+            .output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+    }
+    if mounts()? != before {
+        return Err("there are more mounts than before".into());
+    }
+    let children = std::fs::read_to_string("/proc/thread-self/children")?;
+    if children.is_empty() { Ok(()) } else { Err(format!("these are left: {children}").into()) }
+}
