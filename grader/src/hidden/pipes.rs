@@ -8,7 +8,7 @@ use crate::check;
 use crate::check::Check;
 use crate::family::Family;
 use crate::recording::Act;
-use crate::suites::pipes::stages;
+use crate::suites::pipes::{on_stdout, open_ends, run, stages};
 use crate::verdict::{Because, Breakdown, Stop, ensure};
 
 /// The rubric, in teaching order.
@@ -162,9 +162,9 @@ pub const CHECKS: &[Check] = &[
 
 fn words_like_options_belong_to_a_stage(bench: &mut Bench) -> Result<(), Stop> {
     let because = "the program has no options: every argument belongs to a stage";
-    let echoed = bench.run("pipeline", &["echo", "--count", "0", "|", "cat", "-"])?;
+    let echoed = run(bench, &["echo", "--count", "0", "|", "cat", "-"], None)?;
     echoed.expect_stdout("--count 0\n").because(because)?;
-    let command = bench.run("pipeline", &["--count", "3"])?;
+    let command = run(bench, &["--count", "3"], None)?;
     command.expect_status(127).because(because)?;
     command.expect_stderr_names(&["--count"]).because("one message names the command that cannot be run")?;
     command.expect_stdout("").because("the program prints nothing of its own on stdout")?;
@@ -252,11 +252,15 @@ fn until_stages(program: &Process, count: usize) -> Result<(), Stop> {
 
 fn stages_run_at_the_same_time(bench: &mut Bench) -> Result<(), Stop> {
     let input = bench.random().bytes(8 << 20);
-    let counted = bench.run_with_input("pipeline", &["cat", "|", "cat", "|", "wc", "-c"], &input)?;
+    let counted = run(bench, &["cat", "|", "cat", "|", "wc", "-c"], Some(&input))?;
     let shown = String::from_utf8_lossy(&counted.stdout).trim().to_string();
-    ensure(shown == input.len().to_string(), input.len().to_string(), format!("{shown:?} on stdout"))
-        .with(|unexplained| counted.explain(unexplained))
-        .because("a pipe holds 64 KiB: more only passes when the reader runs beside the writer")?;
+    ensure(
+        shown == input.len().to_string(),
+        input.len().to_string(),
+        format!("{} on stdout", quote(shown.as_bytes())),
+    )
+    .with(|unexplained| counted.explain(unexplained))
+    .because("a pipe holds 64 KiB: more only passes when the reader runs beside the writer")?;
     counted.expect_status(0).because("the program ends like its last stage")
 }
 
@@ -267,7 +271,10 @@ fn sigpipe_kills_the_writer(bench: &mut Bench) -> Result<(), Stop> {
     let inherited = bench.program("pipeline").arguments(&line).ignoring(Signal::SIGPIPE);
     for start in [bench.program("pipeline").arguments(&line), inherited] {
         let mut program = start.start()?;
-        let ended = program.end_with_orphans().because(because)?;
+        let ended = program
+            .end_with_orphans()
+            .with(|unexplained| open_ends(&program, unexplained))
+            .because(because)?;
         ended.expect_stdout("y\n").because("`head` takes the first line and ends")?;
         ended.expect_status(0).because("the program ends like its last stage")?;
         let recording = bench.recording()?.clone();
@@ -323,7 +330,7 @@ fn last_stage_gives_the_status(bench: &mut Bench) -> Result<(), Stop> {
         (&["true", "|", "sh", "-c", &first_exits, "|", "true"], 0),
     ];
     for (line, status) in lines {
-        bench.run("pipeline", line)?.expect_status(status as i32).because(because)?;
+        run(bench, line, None)?.expect_status(status as i32).because(because)?;
     }
     Ok(())
 }
@@ -332,9 +339,9 @@ fn killed_last_stage_is_128_and_the_signal(bench: &mut Bench) -> Result<(), Stop
     let because = "a shell shows 128 and the signal's number for a command that a signal killed";
     for (name, number) in [("TERM", 15), ("KILL", 9)] {
         let script = format!("kill -{name} $$");
-        let killed = bench.run("pipeline", &["true", "|", "sh", "-c", &script])?;
+        let killed = run(bench, &["true", "|", "sh", "-c", &script], None)?;
         killed.expect_status(128 + number).because(because)?;
-        let first = bench.run("pipeline", &["sh", "-c", &script, "|", "true"])?;
+        let first = run(bench, &["sh", "-c", &script, "|", "true"], None)?;
         first.expect_status(0).because("only the last stage's end counts")?;
     }
     Ok(())
@@ -350,7 +357,10 @@ fn missing_command_is_127(bench: &mut Bench) -> Result<(), Stop> {
     ];
     for (line, status, output) in lines {
         let mut program = bench.start("pipeline", line)?;
-        let ended = program.end_with_orphans().because("a command that cannot be run holds nobody up")?;
+        let ended = program
+            .end_with_orphans()
+            .with(|unexplained| open_ends(&program, unexplained))
+            .because("a command that cannot be run holds nobody up")?;
         ended
             .expect_stdout(output)
             .because("the other stages run; the missing one reads and writes nothing")?;
@@ -384,7 +394,7 @@ fn nobody_left(bench: &Bench, program: &Process, ended: &Ended) -> Result<(), St
 
 fn command_that_cannot_be_executed_is_126(bench: &mut Bench) -> Result<(), Stop> {
     for command in ["/etc/passwd", "/tmp"] {
-        let ended = bench.run("pipeline", &["echo", "unread", "|", command])?;
+        let ended = run(bench, &["echo", "unread", "|", command], None)?;
         ended
             .expect_status(126)
             .because("a command that is there but may not be executed (EACCES) counts as 126")?;
@@ -407,14 +417,27 @@ fn refused_pipe_is_reported(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 fn refused_fork_leaves_nothing_behind(bench: &mut Bench) -> Result<(), Stop> {
-    let line = ["cat", "|", "cat", "|", "cat", "|", "cat", "|", "cat", "|", "cat"];
+    // Whoever reaps early still cannot start the others: the first stage sleeps, and all wait for it.
+    let line = ["sleep", "1", "|", "cat", "|", "cat", "|", "cat", "|", "cat", "|", "cat"];
     let start = bench.program("pipeline").arguments(&line);
     let mut program = start.limits(|limits| limits.processes = 4).start()?;
     let note = "the process limit (RLIMIT_NPROC) was so low that a fork in the middle failed with EAGAIN";
-    let ended =
-        program.end_with_orphans().because("the stages that run see the end of their input, and end")?;
+    let ended = program
+        .end_with_orphans()
+        .with(|unexplained| open_ends(&program, unexplained))
+        .because("the stages that run see the end of their input, and end")?;
     let recording = bench.recording()?.clone();
-    if Family::of(&recording, program.who()).children().len() == 6 {
+    let family = Family::of(&recording, program.who());
+    let born = family.children();
+    if let ([first, .., last], 6) = (born.as_slice(), born.len()) {
+        let one_by_one = family.death(first.name).is_some_and(|death| death.seq < last.birth.seq);
+        ensure(
+            !one_by_one,
+            "stages that run at the same time",
+            "the first one ended before the last one was born",
+        )
+        .with(|unexplained| ended.explain(unexplained))
+        .because("a pipe holds 64 KiB: more only passes when the reader runs beside the writer")?;
         let what = "the process limit has no effect on this machine";
         return Err(Breakdown::new(what, "run `cargo xtask doctor`").into());
     }
@@ -445,6 +468,6 @@ fn empty_stage_is_refused(bench: &mut Bench) -> Result<(), Stop> {
         .find(|event| matches!(&event.act, Act::Fork { child, .. } if !child.is_empty()));
     ensure(born.is_none(), "nothing is run", "a process was made before the empty stage was noticed")
         .because("a command line that makes no sense is refused as a whole")?;
-    let works = bench.run("pipeline", &["echo", "a", "|", "cat"])?;
+    let works = run(bench, &["echo", "a", "|", "cat"], None)?;
     works.expect_stdout("a\n").because("a command line without an empty stage is run")
 }

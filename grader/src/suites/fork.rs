@@ -105,7 +105,7 @@ fn orphan_goes_on_alone(bench: &mut Bench) -> Result<(), Stop> {
     let recording = bench.recording()?.clone();
     let family = Family::of(&recording, program.who());
     let child = only_child(&family, program.who())?;
-    let born = child.birth.exit.seen;
+    let born = child.birth.enter.seen;
     let parent_lived = family.death(program.who()).map_or(u64::MAX, |death| since(born, death.enter.seen));
     ensure(
         parent_lived < 2000,
@@ -164,7 +164,7 @@ fn zombie_until_the_parent_waits(bench: &mut Bench) -> Result<(), Stop> {
         .because("the child ends at once, its parent ticks, and only then reads the child's status")?;
     ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
 
-    let born = child.birth.exit.seen;
+    let born = child.birth.enter.seen;
     let child_lived = family.death(child.name).map_or(u64::MAX, |death| since(born, death.enter.seen));
     ensure(child_lived < 2000, "the child ends at once", "the child still ran when its parent ticked")
         .because("the child ends before its parent asks for its status")?;
@@ -214,7 +214,7 @@ fn ignored_sigchld_leaves_no_zombie(bench: &mut Bench) -> Result<(), Stop> {
         return ensure(false, "a wait that fails with ECHILD", "no such wait")
             .because("the line \"no child to wait for\" is what wait found out");
     };
-    took("that wait fails", child.birth.exit.seen, nobody.exit.seen, 5, 2000)
+    took("that wait fails", child.birth.enter.seen, nobody.exit.seen, 5, 2000)
         .because("the parent ticks first and waits then")
 }
 
@@ -300,12 +300,12 @@ fn parent_waits_by_waiting(bench: &mut Bench) -> Result<(), Stop> {
 /// Expects that the ticking child lived as long as its ticks take.
 fn lived(family: &Family<'_>, child: &Child<'_>, ticks: u64, interval_ms: u64) -> Result<(), Stop> {
     let died = family.death(child.name).map_or(u64::MAX, |death| death.enter.seen);
-    took("the child ends", child.birth.exit.seen, died, ticks, interval_ms)
+    took("the child ends", child.birth.enter.seen, died, ticks, interval_ms)
         .because("the ticking process sleeps --interval-ms before each line")
 }
 
 /// The lines that the ticking process prints.
-pub(crate) fn ticks(who: &str, count: i64) -> String {
+fn ticks(who: &str, count: i64) -> String {
     (0..count).map(|number| format!("{who} is running... {number}\n")).collect()
 }
 

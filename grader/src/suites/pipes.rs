@@ -1,11 +1,13 @@
 //! Core checks of the lab `pipes`: what a shell does with `|`, done without a shell.
 
-use crate::bench::{Bench, Process, Stdin};
+use std::os::unix::fs::PermissionsExt;
+
+use crate::bench::{Bench, Ended, Process, Stdin, quote};
 use crate::check;
 use crate::check::Suite;
 use crate::family::{Child, Family};
 use crate::recording::{Act, Object, Recording};
-use crate::verdict::{Because, Breakdown, Stop, ensure};
+use crate::verdict::{Because, Breakdown, Stop, Unexplained, ensure};
 
 /// The rubric, in teaching order.
 pub const SUITE: Suite = Suite {
@@ -72,12 +74,11 @@ const HOMES: [&str; 3] = ["/usr/bin", "/usr/lib", "/usr/share"];
 
 fn courses_example_counts_names(bench: &mut Bench) -> Result<(), Stop> {
     for home in HOMES {
-        let mut program = bench.program("pipeline").variable("HOME", home).start()?;
-        let ended = program.end().because("`ls` ends, so `grep` and `wc` see the end of their input")?;
+        let ended = end(bench.program("pipeline").variable("HOME", home).start()?)?;
         let (begin, contain) = names_with_d(home)?;
         let shown = String::from_utf8_lossy(&ended.stdout).trim().to_string();
         let expected = format!("{begin}, which is what `ls ~ | grep \"^d\" | wc -l` prints with HOME={home}");
-        ensure(shown == begin.to_string(), expected, format!("{shown:?} on stdout"))
+        ensure(shown == begin.to_string(), expected, on_stdout(&shown))
             .with(|unexplained| {
                 let unexplained = ended.explain(unexplained);
                 match shown.parse() == Ok(contain) {
@@ -89,6 +90,15 @@ fn courses_example_counts_names(bench: &mut Bench) -> Result<(), Stop> {
         ended.expect_status(0).because("every stage ended well, the last one too")?;
     }
     Ok(())
+}
+
+/// What should have been one number, as a student can read it.
+pub(crate) fn on_stdout(shown: &str) -> String {
+    let lines = shown.lines().count();
+    match shown.lines().next() {
+        Some(first) if lines > 1 => format!("{lines} lines on stdout, the first of them {first:?}"),
+        _ => format!("{} on stdout", quote(shown.as_bytes())),
+    }
 }
 
 /// How many names in `directory` begin with a d, and how many have one, as `ls` shows them.
@@ -106,7 +116,7 @@ fn names_with_d(directory: &str) -> Result<(usize, usize), Breakdown> {
 
 fn one_stage_is_run(bench: &mut Bench) -> Result<(), Stop> {
     let input = bench.random().bytes(3000);
-    let copied = bench.run_with_input("pipeline", &["cat"], &input)?;
+    let copied = run(bench, &["cat"], Some(&input))?;
     copied.expect_stdout(&input).because("stdin and stdout of the only stage are the program's own")?;
     copied.expect_status(0).because("the program ends like its last stage")
 }
@@ -114,16 +124,16 @@ fn one_stage_is_run(bench: &mut Bench) -> Result<(), Stop> {
 fn two_and_three_stages_are_joined(bench: &mut Bench) -> Result<(), Stop> {
     let word = bench.random().word(12);
     let because = "the stdout of a stage is the write end of a pipe, the stdin of the next is its read end";
-    let two = bench.run("pipeline", &["echo", &word, "|", "tr", "a-z", "A-Z"])?;
+    let two = run(bench, &["echo", &word, "|", "tr", "a-z", "A-Z"], None)?;
     two.expect_stdout(format!("{}\n", word.to_uppercase())).because(because)?;
     two.expect_status(0).because("the program ends like its last stage")?;
-    let three = bench.run("pipeline", &["echo", &word, "|", "tr", "a-z", "A-Z", "|", "rev"])?;
+    let three = run(bench, &["echo", &word, "|", "tr", "a-z", "A-Z", "|", "rev"], None)?;
     let reversed: String = word.to_uppercase().chars().rev().collect();
     three.expect_stdout(format!("{reversed}\n")).because(because)?;
     three.expect_status(0).because("the program ends like its last stage")?;
 
     let input = bench.random().bytes(5000);
-    let copied = bench.run_with_input("pipeline", &["cat", "|", "cat", "|", "cat"], &input)?;
+    let copied = run(bench, &["cat", "|", "cat", "|", "cat"], Some(&input))?;
     copied
         .expect_stdout(&input)
         .because("bytes pass through a pipe unchanged, in order, from our stdin to our stdout")
@@ -133,7 +143,7 @@ fn ten_stages_are_joined(bench: &mut Bench) -> Result<(), Stop> {
     let input = bench.random().bytes(70_000);
     let mut line = vec!["cat"];
     line.extend(["|", "cat"].repeat(9));
-    let copied = bench.run_with_input("pipeline", &line, &input)?;
+    let copied = run(bench, &line, Some(&input))?;
     copied
         .expect_stdout(&input)
         .because("each of the nine pipes joins two stages, and every unused end is closed")?;
@@ -147,7 +157,7 @@ fn words_reach_the_command_unchanged(bench: &mut Bench) -> Result<(), Stop> {
     let mut line = vec!["printf", "<%s>"];
     line.extend(words);
     line.extend(["|", "cat"]);
-    let ended = bench.run("pipeline", &line)?;
+    let ended = run(bench, &line, None)?;
     let expected: String = words.iter().map(|word| format!("<{word}>")).collect();
     ended
         .expect_stdout(expected)
@@ -159,7 +169,8 @@ fn stages_are_children_joined_by_pipes(bench: &mut Bench) -> Result<(), Stop> {
     let line = ["tr", "a", "b", "|", "tr", "b", "c", "|", "tr", "c", "d"];
     let start = bench.program("pipeline").arguments(&line).stdin(Stdin::Bytes(b"abc\n".to_vec()));
     let mut program = start.start()?;
-    let ended = program.end_with_orphans().because("every stage sees the end of its input")?;
+    let ended = program.end_with_orphans().with(|unexplained| open_ends(&program, unexplained));
+    let ended = ended.because("every stage sees the end of its input")?;
     ended.expect_stdout("ddd\n").because("each stage reads what the one before it wrote")?;
     let recording = bench.recording()?.clone();
     let family = Family::of(&recording, program.who());
@@ -199,8 +210,56 @@ fn stages_are_children_joined_by_pipes(bench: &mut Bench) -> Result<(), Stop> {
         .because("pipe is the simplest means of communication between processes on one host")
 }
 
+/// Runs a pipeline to its end, with `input` or with none.
+pub(crate) fn run(bench: &Bench, line: &[&str], input: Option<&[u8]>) -> Result<Ended, Stop> {
+    let stdin = input.map_or(Stdin::Empty, |input| Stdin::Bytes(input.to_vec()));
+    end(bench.program("pipeline").arguments(line).stdin(stdin).start()?)
+}
+
+/// Waits for the end of a pipeline; where it does not come, says which open ends keep its stages waiting.
+fn end(mut program: Process) -> Result<Ended, Stop> {
+    let ended = program.end();
+    ended
+        .with(|unexplained| open_ends(&program, unexplained))
+        .because("when every stage has seen the end of its input and has ended, the program ends")
+}
+
+/// Adds whose descriptors keep which stage from seeing the end of its input.
+pub(crate) fn open_ends(program: &Process, mut unexplained: Unexplained) -> Unexplained {
+    let processes = program.processes();
+    let called = |number: usize| match number {
+        0 => "the program itself".to_string(),
+        stage => format!("child {stage} ({})", processes[stage].name),
+    };
+    let ends: Vec<(usize, i32, String)> = (0..processes.len())
+        .flat_map(|number| {
+            let descriptors = program.descriptors_of(&processes[number]).into_iter();
+            descriptors.map(move |(fd, target)| (number, fd, target))
+        })
+        .filter(|(_, _, target)| target.starts_with("pipe:"))
+        .collect();
+    for (reader, _, pipe) in ends.iter().filter(|(number, fd, _)| *number > 0 && *fd == 0) {
+        let writers: Vec<String> = ends
+            .iter()
+            .filter(|(number, fd, target)| target == pipe && writes(processes[*number].pid, *fd))
+            .map(|(number, fd, _)| format!("{fd} of {}", called(*number)))
+            .collect();
+        if !writers.is_empty() {
+            let fact = "sees no end of its input, for the write end of that pipe is open as descriptor";
+            unexplained = unexplained.note(format!("{} {fact} {}", called(*reader), writers.join(", and ")));
+        }
+    }
+    unexplained
+}
+
+/// Whether a descriptor is open for writing, as the permissions of its entry in /proc show.
+fn writes(pid: i32, fd: i32) -> bool {
+    let entry = std::fs::symlink_metadata(format!("/proc/{pid}/fd/{fd}"));
+    entry.is_ok_and(|entry| entry.permissions().mode() & 0o200 != 0)
+}
+
 /// Expects that nobody in the family became a shell.
-pub(crate) fn no_shell(family: &Family<'_>, program: &Process) -> Result<(), Stop> {
+fn no_shell(family: &Family<'_>, program: &Process) -> Result<(), Stop> {
     const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "busybox", "ash"];
     for who in family.members() {
         // How the program itself was started is not its own doing.

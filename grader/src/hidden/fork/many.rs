@@ -1,0 +1,134 @@
+//! Checks of `fork-many`: many children, born in one order and ending in the other.
+
+use super::{HARMLESS, limit_without_effect, process_limit};
+use crate::bench::{Bench, Ended};
+use crate::family::{Family, status_pairs};
+use crate::suites::fork::{CLOCK_SLACK_MS, since};
+use crate::verdict::{Because, Stop, ensure};
+
+pub(super) fn fork_refused_in_the_middle(bench: &mut Bench) -> Result<(), Stop> {
+    let start = bench.program("fork-many").arguments(&["--children", "12", "--interval-ms", "200"]);
+    let mut program = start.limits(|limits| limits.processes = 7).start()?;
+    let ended = program.end_with_orphans().because("those that were born end, and so does their parent")?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let born = family.children();
+    let refused = family.refused_forks(program.who());
+    if born.len() == 12 || (refused > 0 && born.is_empty()) {
+        return Err(limit_without_effect().into());
+    }
+    let because =
+        "where the system refuses a process, asking on does not help; those that were born must be reaped";
+    ensure(refused == 1, "no fork after the one that was refused", format!("{refused} forks were refused"))
+        .with(|unexplained| process_limit(ended.explain(unexplained)))
+        .because(because)?;
+    let left: Vec<&str> = born
+        .iter()
+        .filter(|child| family.reaped(program.who(), child.name).is_none())
+        .map(|child| child.name)
+        .collect();
+    let observed = format!("{} of {} were not reaped: {}", left.len(), born.len(), left.join(", "));
+    ensure(left.is_empty(), format!("each of the {} children reaped", born.len()), observed)
+        .with(|unexplained| process_limit(ended.explain(unexplained)))
+        .because(because)?;
+    ended.expect_status(1).with(process_limit).because("not every child could be made: that is a failure")?;
+    let said = !ended.stderr.trim_ascii().is_empty();
+    ensure(said, "the reason on stderr", "nothing on stderr").because("a failure says its reason on stderr")
+}
+
+pub(super) fn every_child_is_reaped(bench: &mut Bench) -> Result<(), Stop> {
+    let count = bench.random().range(5, 8);
+    let arguments = ["--children", &count.to_string(), "--interval-ms", "1000"];
+    let mut program = bench.start("fork-many", &arguments)?;
+    let ended = program.end_with_orphans().because("the parent ends when every child was reaped")?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let (children, all) = (family.children(), family.members().len() - 1);
+    let observed = match all == children.len() {
+        true => format!("{all} children"),
+        false => format!("{} children and {} grandchildren", children.len(), all - children.len()),
+    };
+    ensure(children.len() == count as usize && all == children.len(), format!("{count} children"), observed)
+        .with(|unexplained| {
+            let unexplained = ended.explain(unexplained);
+            if all > children.len() {
+                unexplained.likely("a child stays in the loop that makes children")
+            } else {
+                unexplained
+            }
+        })
+        .because("the parent makes each child, and a child makes none")?;
+
+    for (child, number) in children.iter().zip(1..) {
+        let died =
+            family.death(child.name).map_or(0, |death| since(child.birth.enter.seen, death.enter.seen));
+        let sleep = 1000 * (count as u64 - number + 1);
+        let observed = format!("it ended after {died} ms");
+        ensure(
+            died + CLOCK_SLACK_MS >= sleep && died <= sleep + 900,
+            format!("child {number} ends after {sleep} ms"),
+            observed,
+        )
+        .with(|unexplained| ended.explain(unexplained))
+        .because("child k of N sleeps N-k+1 intervals")?;
+    }
+    let lines = children.iter().rev().zip((1..=count).rev());
+    let expected: String = lines
+        .map(|(child, number)| format!("({}, {})\n", child.pid.unwrap_or_default(), number << 8))
+        .collect();
+    ended
+        .expect_stdout(expected)
+        .because("wait reports each child once, whichever ends first, with the code that it exited with")?;
+    let left = children.iter().filter(|child| family.reaped(program.who(), child.name).is_none()).count();
+    ensure(left == 0, "no zombie left when the parent ends", format!("{left} were not waited for"))
+        .with(|unexplained| ended.explain(unexplained))
+        .because("each child needs one wait")?;
+    ended.expect_status(0).because("a program that has finished its work ends with status 0")
+}
+
+pub(super) fn exit_codes_wrap_at_256(bench: &mut Bench) -> Result<(), Stop> {
+    let start = bench.program("fork-many").arguments(&["--children", "258", "--interval-ms", "1"]);
+    let mut program = start.limits(|limits| limits.processes = 400).start()?;
+    let ended = program.end_with_orphans().because("the parent ends when every child was reaped")?;
+    expect_each_status_once(&ended, 258)?;
+    ended.expect_status(0).because("a program that has finished its work ends with status 0")
+}
+
+pub(super) fn many_children_in_a_storm_of_signals(bench: &mut Bench) -> Result<(), Stop> {
+    let mut program = bench.start("fork-many", &["--children", "200", "--interval-ms", "3"])?;
+    bench
+        .until("fork-many ends", || {
+            for signal in HARMLESS {
+                // A process that has just ended is no failure of the grader's.
+                let _ = program.signal(signal);
+            }
+            (!program.is_running()).then_some(())
+        })
+        .because("the parent ends when every child was reaped")?;
+    let ended = program.end_with_orphans().because("the parent ends when every child was reaped")?;
+    expect_each_status_once(&ended, 200)?;
+    ended.expect_status(0).because("a program that has finished its work ends with status 0")
+}
+
+/// Expects a line for each of `count` children, in any order, each with the code that is its number modulo 256.
+fn expect_each_status_once(ended: &Ended, count: i64) -> Result<(), Stop> {
+    let pairs = status_pairs(&ended.stdout);
+    let mut pids: Vec<i64> = pairs.iter().map(|(pid, _)| *pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    let because = "wait must be called once for each child, however many end at the same time";
+    let observed = format!("{} lines about {} children", pairs.len(), pids.len());
+    let exact = pairs.len() == count as usize && pids.len() == pairs.len();
+    ensure(exact, format!("{count} lines (PID, STATUS), each about another child"), observed)
+        .with(|unexplained| ended.explain(unexplained))
+        .because(because)?;
+    let mut statuses: Vec<i64> = pairs.iter().map(|(_, status)| *status).collect();
+    let mut expected: Vec<i64> = (1..=count).map(|number| (number % 256) << 8).collect();
+    statuses.sort_unstable();
+    expected.sort_unstable();
+    let differs = statuses.iter().zip(&expected).find(|(shown, expected)| shown != expected);
+    let (expected, shown) = differs.map_or((0, 0), |(shown, expected)| (*expected, *shown));
+    ensure(differs.is_none(), format!("a status {expected}"), format!("{shown} in its place"))
+        .with(|unexplained| ended.explain(unexplained))
+        .because("child k ends with exit code k modulo 256, which is the second byte of its raw status")
+}
