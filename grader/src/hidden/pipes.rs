@@ -254,13 +254,9 @@ fn stages_run_at_the_same_time(bench: &mut Bench) -> Result<(), Stop> {
     let input = bench.random().bytes(8 << 20);
     let counted = run(bench, &["cat", "|", "cat", "|", "wc", "-c"], Some(&input))?;
     let shown = String::from_utf8_lossy(&counted.stdout).trim().to_string();
-    ensure(
-        shown == input.len().to_string(),
-        input.len().to_string(),
-        format!("{} on stdout", quote(shown.as_bytes())),
-    )
-    .with(|unexplained| counted.explain(unexplained))
-    .because("a pipe holds 64 KiB: more only passes when the reader runs beside the writer")?;
+    ensure(shown == input.len().to_string(), input.len().to_string(), on_stdout(&shown))
+        .with(|unexplained| counted.explain(unexplained))
+        .because("a pipe holds 64 KiB: more only passes when the reader runs beside the writer")?;
     counted.expect_status(0).because("the program ends like its last stage")
 }
 
