@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Bench, Process, UdpPeer};
-use crate::verdict::{Because, Breakdown, Stop};
+use crate::verdict::{Because, Breakdown, Expected, Stop};
 
 /// A membership of a host: on which interface, and by how many sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ impl Bench {
             .map_or(0, |memberships| memberships.iter().map(|membership| membership.members).sum())
     }
 
-    /// A peer on that host bound to `bound`, with only SO_REUSEADDR set, that is a member of `group` on the interface
-    /// with the address `interface`.
+    /// A peer on that host bound to `bound`, with only SO_REUSEADDR set, that is a member of `group` on the
+    /// interface with the address `interface`.
     pub fn group_member(
         &self,
         host: &str,
@@ -56,28 +56,27 @@ impl Bench {
 }
 
 impl Bench {
-    /// Waits until a receiver on host a is bound to `port` and `members` sockets of the host are members of `group`, so
-    /// that what is sent to the group from now on reaches it.
+    /// Waits until a receiver on host a is bound to `port` and `members` sockets of the host are members of
+    /// `group`, so that what is sent to the group from now on reaches it.
     pub fn until_receiving(
         &self,
         receiver: &mut Process,
         group: IpAddr,
         port: u16,
         members: u32,
-    ) -> Result<(), Stop> {
-        receiver.until_bound(Some(port)).because("a receiver binds the group's port")?;
+    ) -> Expected {
+        receiver.until_bound(Some(port)).with(|unexplained| unexplained.sent(receiver.command()))?;
         let expected = match members {
             1 => format!("host a is a member of {group}"),
             more => format!("{more} sockets of host a are members of {group}"),
         };
-        self.until(&expected, || (self.members("a", group) >= members).then_some(())).because(
-            "only a host that has joined the group gets its datagrams, and each receiver has to join by itself",
-        )
+        self.until(&expected, || (self.members("a", group) >= members).then_some(()))
+            .with(|unexplained| unexplained.sent(receiver.command()))
     }
 }
 
-/// `/proc/net/igmp`: a line per interface, and below it, further right, one per group, in hexadecimal as it stands in
-/// memory.
+/// `/proc/net/igmp`: a line per interface, and below it, further right, one per group, in hexadecimal as it
+/// stands in memory.
 fn v4(table: &str, group: [u8; 4]) -> Vec<Membership> {
     let wanted = format!("{:08X}", u32::from_ne_bytes(group));
     let mut interface = "";

@@ -1,8 +1,9 @@
-//! What crosses a link, packet by packet, and packets made by hand: for labs in which the headers are the exercise.
+//! What crosses a link, packet by packet, and packets made by hand: for labs in which the headers are the
+//! exercise.
 //!
-//! A [`Wire`] shows what *arrives* at one interface of one host, whether or not that host wants it. A [`ForgedHost`] is
-//! a host that exists only by the packets that are sent in its name: its address lies behind host b, which does not
-//! forward, so whatever is sent to it ends on the wire, unanswered but seen.
+//! A [`Wire`] shows what *arrives* at one interface of one host, whether or not that host wants it. A
+//! [`ForgedHost`] is a host that exists only by the packets that are sent in its name: its address lies
+//! behind host b, which does not forward, so whatever is sent to it ends on the wire, unanswered but seen.
 
 use std::fmt;
 use std::io::IoSliceMut;
@@ -169,8 +170,8 @@ impl Wire {
         std::iter::from_fn(|| self.take()).collect()
     }
 
-    /// Every UDP datagram that arrived before one that the bench itself now sends from host a on this link: what a
-    /// program of host a sent before it ended is among them.
+    /// Every UDP datagram that arrived before one that the bench itself now sends from host a on this link:
+    /// what a program of host a sent before it ended is among them.
     pub fn datagrams(&self, bench: &Bench) -> Result<Vec<Datagram>, Stop> {
         const MARK: &[u8] = b"the bench's own mark";
         const DISCARD: u16 = 9;
@@ -310,7 +311,8 @@ impl IpPacket {
         Some(Datagram { from, to, payload: udp[8..].to_vec(), ttl })
     }
 
-    /// The checksum of the UDP datagram that it carries in an IPv4 packet, as it stands there, and the right one.
+    /// The checksum of the UDP datagram that it carries in an IPv4 packet, as it stands there, and the right
+    /// one.
     pub fn udp_checksums(&self) -> Option<(u16, u16)> {
         let (IpAddr::V4(from), IpAddr::V4(to), 17, _, udp) = self.parts()? else { return None };
         if udp.len() < 8 {

@@ -225,6 +225,8 @@ pub const CHECKS: &[Check] = &[
 const GROUP: Ipv4Addr = Ipv4Addr::new(226, 1, 1, 1);
 
 const PORT: u16 = 5000;
+/// Why a receiver must be bound and a member.
+const REACHED: &str = "a receiver binds the group's port and joins the group: else nothing of it arrives";
 
 /// Host a's addresses on its links to b and c, and theirs.
 const NEAR_B: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -245,7 +247,7 @@ fn to_group() -> SocketAddr {
 /// Starts a receiver of the usual group and waits until what is sent to the group reaches it.
 fn start(bench: &Bench, arguments: &[&str]) -> Result<Process, Stop> {
     let mut receiver = bench.start("mcast-receiver", arguments)?;
-    bench.until_receiving(&mut receiver, GROUP.into(), PORT, 1)?;
+    bench.until_receiving(&mut receiver, GROUP.into(), PORT, 1).because(REACHED)?;
     Ok(receiver)
 }
 

@@ -43,6 +43,7 @@ pub const CHECKS: &[Check] = &[
     )
     .network(Network::Pair)
     .net_raw()
+    .recorder()
     .after("answer_is_printed")
     .handout("Which answer is mine?"),
     check!(

@@ -1,6 +1,6 @@
 //! The whole contract with std's own socket: bound to the interface's address, which chooses the link as well.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 fn main() {
     let mut arguments = labkit::Arguments::new("usage: mcast-sender [options]");
@@ -34,9 +34,12 @@ fn send(group: IpAddr, port: u16, interface: &str, ttl: u8, message: &[u8], coun
             target = (group, port).into();
         }
         IpAddr::V6(group) => {
-            let index = if interface.is_empty() { 0 } else { nix::net::if_::if_nametoindex(interface)? };
             socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
-            target = SocketAddrV6::new(group, port, 0, index).into();
+            if !interface.is_empty() {
+                let index = nix::net::if_::if_nametoindex(interface)?;
+                socket2::SockRef::from(&socket).set_multicast_if_v6(index)?;
+            }
+            target = (group, port).into();
         }
     }
     for _ in 0..count {

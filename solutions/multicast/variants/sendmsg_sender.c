@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
     size_t length = strlen(message);
     struct iovec pieces[2] = {{(void *)message, length / 2}, {(void *)(message + length / 2), length - length / 2}};
     union {
-        char space[CMSG_SPACE(sizeof(struct in_pktinfo))];
+        char space[CMSG_SPACE(sizeof(struct in6_pktinfo))];
         struct cmsghdr align;
     } control = {0};
     struct msghdr header = {.msg_iov = pieces, .msg_iovlen = 2};
@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
             struct ip_mreqn where = {.imr_address = info4.ipi_spec_dst};
             failed |= setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &where, sizeof where) < 0;
             header.msg_control = control.space;
-            header.msg_controllen = sizeof control.space;
+            header.msg_controllen = CMSG_SPACE(sizeof info4);
             struct cmsghdr *part = CMSG_FIRSTHDR(&header);
             part->cmsg_level = IPPROTO_IP;
             part->cmsg_type = IP_PKTINFO;
@@ -74,7 +74,18 @@ int main(int argc, char **argv) {
         }
     } else if (!failed) {
         failed = setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops) < 0;
-        if (interface && !failed) failed = !(v6.sin6_scope_id = if_nametoindex(interface));
+        if (interface && !failed) {
+            /* A scope in the address counts for link-local groups only. */
+            struct in6_pktinfo where = {.ipi6_ifindex = if_nametoindex(interface)};
+            header.msg_control = control.space;
+            header.msg_controllen = CMSG_SPACE(sizeof where);
+            struct cmsghdr *part = CMSG_FIRSTHDR(&header);
+            part->cmsg_level = IPPROTO_IPV6;
+            part->cmsg_type = IPV6_PKTINFO;
+            part->cmsg_len = CMSG_LEN(sizeof where);
+            memcpy(CMSG_DATA(part), &where, sizeof where);
+            failed = !where.ipi6_ifindex;
+        }
     }
     for (; !failed && count; count--) failed = sendmsg(fd, &header, 0) < 0;
     if (failed) {

@@ -2,11 +2,16 @@
 
 use nix::sys::signal::Signal;
 
-use super::{GROUP, PORT, ends_well, sender, start, to_group};
-use crate::bench::{Bench, Stdout, quote};
+use super::{GROUP, PORT, REACHED, ends_well, sender, start, to_group};
+use crate::bench::{Bench, Stdout, difference, quote};
 use crate::verdict::{Because, Stop, ensure};
 
 pub fn malformed_options_are_refused(bench: &mut Bench) -> Result<(), Stop> {
+    let wire = bench.wire("b", "eth0")?;
+    let ended = bench.run("mcast-sender", &["--message", "-5"])?;
+    wire.expect_datagrams(bench, to_group(), &[b"-5"])
+        .with(|unexplained| unexplained.sent(ended.command.clone()))
+        .because("an option's value may begin with a minus sign")?;
     let both: [&[&str]; 8] = [
         &["--bogus", "1"],
         &["word"],
@@ -22,12 +27,7 @@ pub fn malformed_options_are_refused(bench: &mut Bench) -> Result<(), Stop> {
         bench.refuses("mcast-sender", arguments)?;
     }
     bench.refuses("mcast-sender", &["--ttl", "256"])?;
-    bench.refuses("mcast-sender", &["--ttl", "-1"])?;
-    let wire = bench.wire("b", "eth0")?;
-    let ended = bench.run("mcast-sender", &["--message", "-5"])?;
-    wire.expect_datagrams(bench, to_group(), &[b"-5"])
-        .with(|unexplained| ended.explain(unexplained))
-        .because("an option's value may begin with a minus sign")
+    bench.refuses("mcast-sender", &["--ttl", "-1"])
 }
 
 pub fn each_line_is_out_at_once(bench: &mut Bench) -> Result<(), Stop> {
@@ -35,7 +35,7 @@ pub fn each_line_is_out_at_once(bench: &mut Bench) -> Result<(), Stop> {
         let (first, second) = (bench.random().word(8), bench.random().word(8));
         let mut receiver =
             bench.program("mcast-receiver").arguments(&["--count", "2"]).stdout(stdout).start()?;
-        bench.until_receiving(&mut receiver, GROUP.into(), PORT, 1)?;
+        bench.until_receiving(&mut receiver, GROUP.into(), PORT, 1).because(REACHED)?;
         let sender = sender(bench)?;
         for word in [first, second] {
             sender.send(to_group(), word.as_bytes())?;
@@ -50,7 +50,7 @@ pub fn each_line_is_out_at_once(bench: &mut Bench) -> Result<(), Stop> {
 
 pub fn full_disk_is_an_error(bench: &mut Bench) -> Result<(), Stop> {
     let mut receiver = bench.program("mcast-receiver").stdout(Stdout::Full).start()?;
-    bench.until_receiving(&mut receiver, GROUP.into(), PORT, 1)?;
+    bench.until_receiving(&mut receiver, GROUP.into(), PORT, 1).because(REACHED)?;
     sender(bench)?.send(to_group(), b"for nobody")?;
     let ended = receiver.end().because("a program that has finished its work ends by itself")?;
     ended
@@ -90,12 +90,17 @@ pub fn payloads_are_whole(bench: &mut Bench) -> Result<(), Stop> {
         .with(|unexplained| unexplained.sent("an empty datagram"))
         .because("an empty datagram is a datagram: it is printed, and it counts")?;
     sender.send(to_group(), message.as_bytes())?;
-    receiver
-        .expect_line(&format!("Received: {message}"))
-        .with(|unexplained| unexplained.sent("a datagram of 1472 bytes"))
-        .because(
-            "valid UTF-8 is printed unchanged, to the last byte: what the buffer does not hold is lost",
-        )?;
+    let because = "valid UTF-8 is printed unchanged, to the last byte: what the buffer does not hold is lost";
+    let (line, expected) = (receiver.line().because(because)?, format!("Received: {message}"));
+    let length = |line: &str| {
+        format!("a line of {} bytes: {:?} ...", line.len(), line.chars().take(20).collect::<String>())
+    };
+    ensure(line == expected, length(&expected), length(&line))
+        .with(|unexplained| match difference(expected.as_bytes(), line.as_bytes()) {
+            Some(difference) => unexplained.sent("a datagram of 1472 bytes").note(difference),
+            None => unexplained,
+        })
+        .because(because)?;
     ends_well(&mut receiver)?;
 
     let wire = bench.wire("b", "eth0")?;

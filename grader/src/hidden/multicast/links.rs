@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::{B, C, GROUP, NEAR_B, NEAR_C, NOBODY, PORT, ends_well, start, to_group};
+use super::{B, C, GROUP, NEAR_B, NEAR_C, NOBODY, PORT, REACHED, ends_well, start, to_group};
 use crate::bench::{Bench, Membership, Process};
 use crate::verdict::{Because, Stop, Unexplained, ensure};
 
@@ -79,7 +79,7 @@ pub fn ttl_is_as_told(bench: &mut Bench) -> Result<(), Stop> {
         ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
         let observed = wire
             .next("the sender's datagram", |packet| packet.udp().filter(|datagram| datagram.to == to_group()))
-            .with(|unexplained| ended.explain(unexplained))
+            .with(|unexplained| unexplained.sent(ended.command.clone()))
             .because("the sender sends to the group")?;
         ensure(observed.ttl == expected, format!("TTL {expected}"), format!("TTL {}", observed.ttl))
             .with(|unexplained| {
@@ -104,7 +104,7 @@ pub fn own_host_gets_it_too(bench: &mut Bench) -> Result<(), Stop> {
     let word = bench.random().word(8);
     let member = bench.group_member("a", to_group(), GROUP, NEAR_B)?;
     let ended = bench.run("mcast-sender", &["--message", &word])?;
-    member.expect(word.as_bytes()).with(|unexplained| ended.explain(unexplained)).because(
+    member.expect(word.as_bytes()).with(|unexplained| unexplained.sent(ended.command.clone())).because(
         "IP_MULTICAST_LOOP stays on: receivers on the sender's own host are members like any other",
     )?;
     ended.expect_status(0).because("a program that has finished its work ends with status 0")
@@ -121,7 +121,7 @@ pub fn sender_reaches_ipv6_groups(bench: &mut Bench) -> Result<(), Stop> {
         .next(&format!("a datagram to {to} on the link to host c"), |packet| {
             packet.udp().filter(|datagram| datagram.to == to)
         })
-        .with(|unexplained| ended.explain(unexplained))
+        .with(|unexplained| unexplained.sent(ended.command.clone()))
         .because("IPv6 names the interface to send by, and IPV6_MULTICAST_IF takes its number")?;
     bench
         .ensure(observed.payload == word.as_bytes(), format!("{word:?}"), observed.to_string())
@@ -136,7 +136,7 @@ pub fn receiver_joins_ipv6_groups(bench: &mut Bench) -> Result<(), Stop> {
     let (word, group) = (bench.random().word(8), group_v6(bench));
     let mut receiver =
         bench.start("mcast-receiver", &["--group", &group.to_string(), "--interface", "eth1"])?;
-    bench.until_receiving(&mut receiver, group.into(), PORT, 1)?;
+    bench.until_receiving(&mut receiver, group.into(), PORT, 1).because(REACHED)?;
     joined_only_on(bench, &receiver, group.into(), "eth1")?;
     let c = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 2);
     bench

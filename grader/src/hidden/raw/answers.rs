@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::bench::{Bench, Echo};
+use crate::bench::{Bench, Echo, Process, ProcessInfo};
+use crate::recording::{Act, Event, Outcome};
 use crate::verdict::{Because, Stop, ensure};
 
 /// Two addresses behind b that no host has: what is sent there is seen, and not answered.
@@ -36,7 +37,22 @@ pub fn other_host_is_no_answer(bench: &mut Bench) -> Result<(), Stop> {
     is_no_answer(bench, reply, "who was not asked has not answered")
 }
 
-/// Pings a host in whose name one reply is made of the request, and expects that it is not taken for the answer.
+/// Stops the program, which makes a receive with a time limit return EINTR, and lets it go on.
+fn stop_and_continue(ping: &Process) -> Result<(), Stop> {
+    ping.signal(Signal::SIGSTOP)?;
+    // A recorded call stops it for a moment, too, so it must be seen standing several times.
+    let mut looks = 0;
+    let stands = |all: &[ProcessInfo]| {
+        let state = all.first().map_or('Z', |process| process.state);
+        looks = if matches!(state, 'T' | 't') { looks + 1 } else { 0 };
+        (looks == 4 || state == 'Z').then_some(())
+    };
+    ping.until_processes("raw-ping stopped", stands).because("SIGSTOP stops any process")?;
+    Ok(ping.signal(Signal::SIGCONT)?)
+}
+
+/// Pings a host in whose name one reply is made of the request, and expects that it is not taken for the
+/// answer.
 fn is_no_answer(bench: &Bench, reply: impl Fn(&Echo) -> Echo, because: &str) -> Result<(), Stop> {
     let host = bench.forged_host(SILENT)?;
     let mut ping = bench.start("raw-ping", &[&SILENT.to_string(), "--timeout-ms", "800"])?;
@@ -142,9 +158,17 @@ pub fn signals_do_not_end_the_wait(bench: &mut Bench) -> Result<(), Stop> {
     let host = bench.forged_host(SILENT)?;
     let mut ping = bench.start("raw-ping", &[&SILENT.to_string(), "--timeout-ms", "9000"])?;
     let request = host.request().because("raw-ping asks the host")?;
-    for signal in [Signal::SIGCHLD, Signal::SIGWINCH, Signal::SIGURG, Signal::SIGSTOP, Signal::SIGCONT] {
+    // Only a receive that has begun can be disturbed.
+    let waits = |event: &Event| {
+        let waits = matches!(event.act, Act::Receive { .. } | Act::WaitReady { .. } | Act::WaitThread { .. });
+        (waits && event.outcome == Outcome::Pending).then_some(())
+    };
+    let because = "raw-ping waits for the answer";
+    ping.until(because, |recording, who| recording.of(who).last().and_then(waits)).because(because)?;
+    for signal in [Signal::SIGCHLD, Signal::SIGWINCH, Signal::SIGURG] {
         ping.signal(signal)?;
     }
+    stop_and_continue(&ping)?;
     host.send(&request.reply(), &[])?;
     ping.expect_line(&format!("Reply from {SILENT}: seq=1"))
         .with(|unexplained| unexplained.sent("SIGCHLD, SIGWINCH, SIGURG, SIGSTOP, SIGCONT, then the reply"))

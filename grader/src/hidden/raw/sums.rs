@@ -29,8 +29,8 @@ pub fn carries_are_added(bench: &mut Bench) -> Result<(), Stop> {
     ping_adds_up(bench, size, Some(fill)).map(|_| ())
 }
 
-/// A size and a filling with which the sum of an echo request with this identifier and sequence 1 is still longer than
-/// 16 bits after its upper half was added to the lower one.
+/// A size and a filling with which the sum of an echo request with this identifier and sequence 1 is still
+/// longer than 16 bits after its upper half was added to the lower one.
 fn carries_twice(identifier: u16) -> (u16, u8) {
     let sizes = (2..=1472).rev().step_by(2);
     let choices = sizes.flat_map(|size: u16| (1..=255).map(move |fill: u8| (size, fill)));
@@ -42,7 +42,8 @@ fn carries_twice(identifier: u16) -> (u16, u8) {
     choices.into_iter().find(twice).unwrap_or((1472, 0xff))
 }
 
-/// Pings host b once, with this size and filling, and expects a right request and its answer; gives the request.
+/// Pings host b once, with this size and filling, and expects a right request and its answer; gives the
+/// request.
 fn ping_adds_up(bench: &Bench, size: u16, fill: Option<u8>) -> Result<Echo, Stop> {
     let wire = bench.wire("b", "eth0")?;
     let (size_text, fill_text) = (size.to_string(), fill.map(|fill| format!("{fill:02x}")));
@@ -53,7 +54,7 @@ fn ping_adds_up(bench: &Bench, size: u16, fill: Option<u8>) -> Result<Echo, Stop
     let ended = bench.run("raw-ping", &arguments)?;
     let request = wire
         .next("an echo request", |packet| packet.echo().filter(|echo| echo.kind == 8))
-        .with(|unexplained| ended.explain(unexplained))
+        .with(|unexplained| unexplained.sent(ended.command.clone()))
         .because("raw-ping asks the host")?;
     let length = request.payload.len();
     ensure(
@@ -156,7 +157,7 @@ fn udp_adds_up(bench: &Bench, value: i16, source_port: u16) -> Result<(), Stop> 
         bench.run("raw-udp", &["192.0.2.2", "--value", &value_text, "--source-port", &source_text])?;
     let (observed, right) = wire
         .next("a UDP datagram", |packet| packet.udp_checksums())
-        .with(|unexplained| ended.explain(unexplained))
+        .with(|unexplained| unexplained.sent(ended.command.clone()))
         .because("raw-udp sends one UDP datagram")?;
     ensure(observed == right, format!("UDP checksum {right:04x}"), format!("{observed:04x}"))
         .with(|unexplained| {
@@ -173,7 +174,7 @@ fn udp_adds_up(bench: &Bench, value: i16, source_port: u16) -> Result<(), Stop> 
         .because("the checksum must be right for every value; one that comes out as 0 is sent as ffff")?;
     server
         .expect_from(SocketAddr::from((NEAR, source_port)), &value.to_be_bytes())
-        .with(|unexplained| ended.explain(unexplained))
+        .with(|unexplained| unexplained.sent(ended.command.clone()))
         .because("the server gets the value, whatever it is")?;
     ended.expect_status(0).because("a program that has finished its work ends with status 0")
 }

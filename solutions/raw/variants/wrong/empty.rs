@@ -1,0 +1,2 @@
+//! Does nothing at all, and ends with status 0.
+fn main() {}
