@@ -95,7 +95,8 @@ fn answer(ask: &Ask) -> Answer {
     };
     let start = Instant::now();
     let bench = sandbox::enter_arena(ask.tier, ask.uid)
-        .and_then(|arena| Bench::new(arena, check, ask.programs.clone(), ask.seed, ask.trace));
+        .and_then(|arena| Bench::new(arena, check, ask.programs.clone(), ask.seed, ask.trace))
+        .and_then(|bench| if ask.record { bench.capture().map(|()| bench) } else { Ok(bench) });
     let mut bench = match bench {
         Ok(bench) => bench,
         Err(breakdown) => return broke(breakdown),

@@ -4,10 +4,13 @@
 //! Checks judge acts per process and what happened before what within one process (or across a fork, a socket or a
 //! packet); never a raw call's name, never a global order: the same program has dozens of interleavings.
 
+mod cause;
 mod evidence;
 mod facts;
+pub mod frames;
 mod ledger;
-mod mistakes;
+pub mod mistakes;
+mod pcapng;
 
 use std::net::SocketAddr;
 
@@ -181,13 +184,15 @@ pub enum Disposition {
 pub struct Packet {
     /// When it crossed.
     pub at: Stamp,
-    /// The host that saw it: `a`, `b` or `c`.
+    /// The host that sent it: `a`, `b` or `c`.
     pub host: String,
-    /// The interface it was seen on, such as `eth0`.
+    /// The interface it left by, such as `eth0`.
     pub interface: String,
-    /// Whether that host sent it.
+    /// Whether that host sent it (every frame is recorded once, where it left).
     pub outgoing: bool,
-    /// The frame from its link-layer header on.
+    /// How long the frame is.
+    pub length: u32,
+    /// The frame from its link-layer header on; of a long one, its beginning.
     pub frame: Vec<u8>,
     /// The `seq` of the event that caused it, where it is known.
     pub cause: Option<u64>,

@@ -46,8 +46,9 @@ pub use wire::{Datagram, Echo, ForgedHost, IpPacket, Wire, checksum};
 use crate::ask::Launch;
 use crate::check::Check;
 use crate::host::Host;
+use crate::recorder::packets::Capture;
 use crate::recorder::{Options, Recorder};
-use crate::recording::Recording;
+use crate::recording::{Packet, Recording};
 use crate::sandbox::Arena;
 use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained, ensure};
 
@@ -55,6 +56,7 @@ use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained, ensure};
 pub struct Bench {
     core: Rc<core::Core>,
     random: Random,
+    capture: RefCell<Option<Capture>>,
 }
 
 impl Bench {
@@ -80,7 +82,30 @@ impl Bench {
             plain: Cell::new(check.plain),
             watching: Cell::new(false),
         };
-        Ok(Self { core: Rc::new(core), random: Random::new(seed, check.name) })
+        let bench =
+            Self { core: Rc::new(core), random: Random::new(seed, check.name), capture: RefCell::default() };
+        if check.setup.capture {
+            bench.capture()?;
+        }
+        Ok(bench)
+    }
+
+    /// Captures the packets of every host from now on, if that is not done yet.
+    pub fn capture(&self) -> Result<(), Breakdown> {
+        let mut capture = self.capture.borrow_mut();
+        if capture.is_none() {
+            *capture = Some(Capture::start(&self.core.hosts)?);
+        }
+        Ok(())
+    }
+
+    /// The packets captured so far, in the order of time; each frame once, as its sender put it on the link.
+    pub fn packets(&self) -> Result<Vec<Packet>, Stop> {
+        let mut recording = self.core.recorder.recording();
+        if let Some(capture) = self.capture.borrow_mut().as_mut() {
+            capture.drain(&mut recording)?;
+        }
+        Ok(recording.packets.clone())
     }
 
     /// A program about to be started, to set more than its arguments.
@@ -251,6 +276,8 @@ impl Bench {
             streams.iter().all(|stream| self.core.recorder.tree_ended(&stream.who)).then_some(())
         };
         let _ = self.core.wait_within(Duration::from_secs(5), &[], gone);
+        // What cannot be read any more is not worth a breakdown: the verdict stands.
+        let _ = self.packets();
         std::mem::take(&mut *self.core.recorder.recording())
     }
 }

@@ -9,6 +9,7 @@ mod idle;
 mod inject;
 mod lockstep;
 mod memory;
+pub mod packets;
 mod ptrace;
 mod registers;
 mod shared;

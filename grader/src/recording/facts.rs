@@ -260,13 +260,24 @@ impl Recording {
         self.events.iter().filter(move |event| event.injected.is_some() && descends(&event.who, who))
     }
 
-    /// What the process did with the network, in words, if anything.
+    /// What the process did with the network, in words, if anything: looking up a name, and what the C library does to
+    /// put addresses in order (connecting datagram sockets without sending), is nothing.
     pub fn touched_network(&self, who: &str) -> Option<String> {
-        let touched = self.of(who).find(|event| {
-            matches!(
-                event.act,
-                Act::Bind { .. } | Act::Connect { .. } | Act::Listen { .. } | Act::Send { .. }
-            )
+        let is_internet = |socket: &Object| {
+            self.events.iter().any(|event| {
+                matches!(&event.act, Act::Open { object, family: libc::AF_INET | libc::AF_INET6 | libc::AF_PACKET, .. }
+                    if object == socket)
+            })
+        };
+        let touched = self.of_tree(who).find(|event| match &event.act {
+            Act::Bind { object, .. } | Act::Listen { object, .. } | Act::Send { object, .. } => {
+                is_internet(object)
+            }
+            Act::Connect { object, .. } => {
+                is_internet(object) && self.kind(object) == Some(libc::SOCK_STREAM)
+            }
+            Act::Join { .. } => true,
+            _ => false,
         });
         touched.map(|event| format!("it called {}", event.call))
     }

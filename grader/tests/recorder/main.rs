@@ -2,6 +2,7 @@
 
 #[path = "../arena/mod.rs"]
 mod arena;
+mod captures;
 mod ends;
 mod idle;
 mod injections;
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let trials: Vec<arena::Trial> =
-        [records::TRIALS, ends::TRIALS, injections::TRIALS, idle::TRIALS, races::TRIALS].concat();
+        [records::TRIALS, ends::TRIALS, injections::TRIALS, idle::TRIALS, races::TRIALS, captures::TRIALS]
+            .concat();
     let Some(_programs) = scene::build_programs() else {
         println!("there is no C compiler (`cc`): the recorder is not tried");
         return ExitCode::SUCCESS;
