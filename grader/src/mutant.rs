@@ -25,6 +25,8 @@ pub struct Mutant {
     pub program: String,
     /// The mistake's number in the catalogue of real mistakes.
     pub mistake: Option<String>,
+    /// The file in `src/bin` that is changed, where that is a module of the program and not its root.
+    pub module: Option<String>,
     /// What is replaced: a text that occurs exactly once in the program's source.
     pub find: Option<String>,
     /// What replaces it.
@@ -153,7 +155,10 @@ impl Mutant {
             (None, None, None) if !edits.is_empty() => {}
             _ => return Err("give either find and replace, or edits, or whole".to_string()),
         }
-        let path = root_file(solution, &self.program).ok_or("the solution lacks the program")?;
+        let path = match &self.module {
+            Some(module) => format!("src/bin/{module}"),
+            None => root_file(solution, &self.program).ok_or("the solution lacks the program")?,
+        };
         let mut sources = Sources::clone(solution);
         let text = sources.files.get_mut(&path).ok_or("the solution lacks the program")?;
         for edit in edits {

@@ -163,6 +163,18 @@ pub const SUITE: Suite = Suite {
         .after("threaded_speaks_the_protocol")
         .handout("A thread for each client"),
         check!(
+            threaded::threaded_adds_in_one_step,
+            "servers.4",
+            Core,
+            3,
+            ["threaded-server"],
+            "Are two additions right that happen at the same moment?"
+        )
+        .plain()
+        .recorder()
+        .after("threaded_speaks_the_protocol")
+        .handout("A thread for each client"),
+        check!(
             select_speaks_the_protocol,
             "servers.1",
             Core,

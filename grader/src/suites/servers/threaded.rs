@@ -1,9 +1,10 @@
 //! The style of the threaded server: one process, a thread for each client, a total that is shared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use super::conversation::{Client, PORT, count, served_by};
-use crate::bench::{Bench, State, quote};
+use crate::bench::{Bench, Process, State, quote};
 use crate::verdict::{Because, Stop, Unexplained, ensure};
 
 /// One process, and a thread for each client that is connected.
@@ -84,6 +85,80 @@ pub fn threaded_loses_no_addition(bench: &mut Bench) -> Result<(), Stop> {
         answers.push(String::from_utf8_lossy(&text).into_owned());
     }
     expect_each_total_once(&answers, CLIENTS * REQUESTS)
+}
+
+/// Two threads that add at the same moment, instruction by instruction.
+pub fn threaded_adds_in_one_step(bench: &mut Bench) -> Result<(), Stop> {
+    let server = bench.tcp_server("threaded-server", &[], PORT)?;
+    let clients = [Client::connect(bench, &server)?, Client::connect(bench, &server)?];
+    let mut total = 0;
+    // First requests take other paths (a first allocation) than later ones.
+    for _ in 0..3 {
+        for client in &clients {
+            total += 1;
+            client.add(1, total)?;
+        }
+    }
+    for _ in 0..3 {
+        let (answers, to_the_end) = additions_in_lockstep(bench, &server, &clients)?;
+        expect_both_totals(total, &answers)?;
+        total += 2;
+        if !to_the_end {
+            // An interpreter needs too many instructions; what it does between two of its own is beyond this check.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Lets two clients add 1 at the same moment, their threads running one instruction each in turn; gives both answers, and
+/// whether their threads ran like that to the end.
+fn additions_in_lockstep(
+    bench: &Bench,
+    server: &Process,
+    clients: &[Client; 2],
+) -> Result<([String; 2], bool), Stop> {
+    const ANSWERED: &str = "every request is answered, however slowly its thread runs";
+    const SLOWLY: Duration = Duration::from_millis(1500);
+    bench.recorder().interleave(server.who(), clients.len())?;
+    for client in clients {
+        client.send("add 1").because(ANSWERED)?;
+    }
+    let begin = Instant::now();
+    let mut answers = [Vec::new(), Vec::new()];
+    let mut come = |given_up: &dyn Fn() -> bool| {
+        for (answer, client) in answers.iter_mut().zip(clients) {
+            answer.extend(client.peer.take());
+        }
+        match answers.iter().all(|answer| answer.ends_with(b"\n")) {
+            true => Some(true),
+            false => given_up().then_some(false),
+        }
+    };
+    let both = "an answer to each of two clients";
+    let to_the_end = bench.until(both, || come(&|| begin.elapsed() > SLOWLY)).because(ANSWERED)?;
+    bench.recorder().interleave(server.who(), 0)?;
+    bench.until(both, || come(&|| false)).because(ANSWERED)?;
+    Ok((answers.map(|answer| String::from_utf8_lossy(&answer).trim_end().to_string()), to_the_end))
+}
+
+/// Expects the two totals that follow `total`, in any order.
+fn expect_both_totals(total: i64, answers: &[String; 2]) -> Result<(), Stop> {
+    let expected = [1, 2].map(|added| format!("total {}", total + added));
+    let [one, other] = answers;
+    let right = expected.iter().all(|expected| answers.contains(expected));
+    ensure(right, format!("{:?} and {:?}", expected[0], expected[1]), format!("{one:?} and {other:?}"))
+        .with(|unexplained| {
+            let unexplained = unexplained
+                .sent(format!("`add 1` by two clients at the same moment, after \"total {total}\""))
+                .note("their threads were run in turn, one instruction each, so that a rare race is a certain one");
+            match one == other {
+                true => unexplained
+                    .likely("both threads have read the same total before either has written its sum: a race"),
+                false => unexplained,
+            }
+        })
+        .because("reading, adding and writing the total must be one step for every other thread")
 }
 
 /// Expects that the clients' answers are the totals from 1 to `last`, each once.
