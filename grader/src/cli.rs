@@ -158,7 +158,7 @@ fn run_grade(arguments: GradeArguments) -> Result<Exit, Problem> {
         ..Plan::new(doctor::tier()?)
     };
     if let Some(jobs) = arguments.jobs {
-        crate::schedule::limit_checks(usize::from(jobs));
+        crate::lanes::limit_checks(usize::from(jobs));
     }
     let command = base_command(&arguments);
     let request =

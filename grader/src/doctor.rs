@@ -23,7 +23,7 @@ pub fn tier() -> Result<Tier, Problem> {
     let probe = probe().map_err(|what| Problem::machine(what, "run `cargo xtask doctor`"))?;
     if probe.tier == Tier::C {
         // Without networks of their own two checks could meet on one port.
-        crate::schedule::limit_checks(1);
+        crate::lanes::limit_checks(1);
     }
     Ok(probe.tier)
 }

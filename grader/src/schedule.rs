@@ -1,19 +1,19 @@
 //! Asks the checks of a subject: builds its programs, then runs each check in an arena process of its own, many at
 //! once, because they mostly wait; a check comes after the one that it builds on.
 //!
-//! All subjects of a process share the same lanes, so that a whole class, or every mutant of every lab, is graded at
-//! the machine's pace and no faster. Checks with tight timing have a lane in which little else runs. A check that broke
-//! down is asked once more in that lane: a breakdown never costs points, and must not be reported for a passing cause.
+//! A check that broke down is asked once more in the quiet lane: a breakdown never costs points, and must not be reported
+//! for a passing cause.
 
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::ask::{Answer, Ask, Launch, Tier};
 use crate::check::Check;
 use crate::compile::{Compiler, Unbuilt};
+use crate::lanes::{self, Lane};
 use crate::subject::Subject;
 use crate::verdict::{Breakdown, Verdict};
 
@@ -21,8 +21,6 @@ use crate::verdict::{Breakdown, Verdict};
 const ARENA_LIMIT: Duration = Duration::from_secs(120);
 /// How much an arena may answer: recordings are long.
 const ANSWER_LIMIT: usize = 256 << 20;
-/// How many checks run at once on each processor: beyond this they only get in each other's way.
-const CHECKS_PER_CORE: usize = 16;
 /// The first uid that arenas of a root grader take: a range that Linux distributions leave to the dynamic users of
 /// services, and so owns no files.
 pub const FIRST_UID: u32 = 61_184;
@@ -98,112 +96,11 @@ pub enum Event {
     },
 }
 
-/// Sets how many checks run at once; before the first subject is asked.
-pub fn limit_checks(jobs: usize) {
-    let _ = LANES.set(Lanes::new(jobs));
-}
-
-static LANES: OnceLock<Lanes> = OnceLock::new();
-
-fn lanes() -> &'static Lanes {
-    LANES.get_or_init(|| Lanes::new(cores() * CHECKS_PER_CORE))
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What may run at once.
-struct Lanes {
-    most: usize,
-    state: Mutex<Running>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Running {
-    compiling: usize,
-    checks: usize,
-    quiet: usize,
-    waiting: usize,
-}
-
 /// The uid that the next arena takes: no two that run at once share one.
 pub fn next_uid() -> u32 {
     static TURN: AtomicU32 = AtomicU32::new(0);
     let turn = TURN.fetch_add(1, Ordering::Relaxed);
     FIRST_UID + std::process::id().wrapping_mul(67).wrapping_add(turn) % UIDS
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lane {
-    Compile,
-    Checks,
-    Quiet,
-}
-
-impl Lanes {
-    fn new(most: usize) -> Self {
-        Self { most: most.max(1), state: Mutex::default(), changed: Condvar::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, Running> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for a place. Ordinary work goes first; quiet checks start when little else runs, and hold it back then.
-    fn enter(&'static self, lane: Lane) -> Place {
-        let cores = cores();
-        let mut state = self.state();
-        if lane != Lane::Quiet {
-            state.waiting += 1;
-        }
-        loop {
-            let most = if state.quiet > 0 { self.most.min(cores) } else { self.most };
-            let free = match lane {
-                Lane::Compile => state.compiling < cores && state.quiet == 0,
-                Lane::Checks => state.checks < most,
-                Lane::Quiet => {
-                    let alone = state.waiting == 0 && state.compiling == 0 && state.checks <= cores;
-                    state.quiet < cores.min(self.most) && (state.quiet > 0 || alone)
-                }
-            };
-            if free {
-                break;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        match lane {
-            Lane::Compile => state.compiling += 1,
-            Lane::Checks => state.checks += 1,
-            Lane::Quiet => state.quiet += 1,
-        }
-        if lane != Lane::Quiet {
-            state.waiting -= 1;
-        }
-        drop(state);
-        self.changed.notify_all();
-        Place { lanes: self, lane }
-    }
-}
-
-/// A place in a lane, given back when it is dropped.
-struct Place {
-    lanes: &'static Lanes,
-    lane: Lane,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = self.lanes.state();
-        match self.lane {
-            Lane::Compile => state.compiling -= 1,
-            Lane::Checks => state.checks -= 1,
-            Lane::Quiet => state.quiet -= 1,
-        }
-        drop(state);
-        self.lanes.changed.notify_all();
-    }
 }
 
 /// Builds a subject's programs and asks its checks.
@@ -243,7 +140,7 @@ fn build(subject: &Subject, programs: &[&str], compiler: &Compiler) -> Built {
             .iter()
             .map(|program| {
                 let work = move || {
-                    let _place = lanes().enter(Lane::Compile);
+                    let _place = lanes::enter(Lane::Compile);
                     compiler.launch(subject, program)
                 };
                 (program.to_string(), scope.spawn(work))
@@ -370,7 +267,7 @@ impl Run<'_> {
     }
 
     fn ask(&self, check: &'static Check, lane: Lane) -> Result<Answer, Breakdown> {
-        let _place = lanes().enter(lane);
+        let _place = lanes::enter(lane);
         let programs = check
             .programs
             .iter()
