@@ -8,7 +8,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, getegid, geteuid, getppid, setgroups, setresgid, setresuid};
 
-use super::Arena;
+use super::{Arena, plain};
 use crate::ask::Tier;
 use crate::host;
 use crate::verdict::Breakdown;
@@ -24,7 +24,11 @@ pub fn enter_arena(tier: Tier, uid: u32) -> Result<Arena, Breakdown> {
             Arena { tier, uid: geteuid().as_raw() }
         }
         Tier::C => {
-            let uid = if geteuid().is_root() { uid } else { geteuid().as_raw() };
+            let root = geteuid().is_root();
+            let uid = if root { uid } else { geteuid().as_raw() };
+            if root {
+                plain::act_as(uid);
+            }
             // Whatever outlives its program becomes the arena's child, not that of the container's pid 1.
             prctl::set_child_subreaper(true).map_err(|error| Breakdown::system("prctl(SUBREAPER)", error))?;
             Arena { tier, uid }

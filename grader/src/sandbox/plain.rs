@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, chown};
 
 use libc::{c_int, c_long};
-use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, Uid, geteuid, getresuid};
 
@@ -24,47 +25,36 @@ pub fn work_directory(uid: u32) -> Result<tempfile::TempDir, Breakdown> {
     Ok(directory)
 }
 
-/// Whether the calling thread is root, or was before [`act_as`].
-pub fn can_be_root() -> bool {
-    getresuid().is_ok_and(|ids| ids.effective.is_root() || ids.saved.is_root())
-}
-
-/// Makes the calling thread (and no other) act as `uid`, with the way back open: the kernel lets a tracer without
-/// CAP_SYS_PTRACE, which containers lack, trace only processes of its own uid.
+/// Makes the calling thread (and those that it starts, but no other) act as `uid`, with the way back open and root's
+/// capabilities in hand: the kernel lets a process without CAP_SYS_PTRACE, which containers lack, trace and look into
+/// only processes of its own uid.
 pub fn act_as(uid: u32) {
+    // capset(2), version 3: effective, permitted and inheritable, low half first.
+    let header = [0x2008_0522u32, 0];
+    let mut data = [0u32; 6];
     // The C library's calls would change every thread.
-    // SAFETY: no memory is passed. Where this fails, tracing fails later and says why.
+    // SAFETY: the arrays have the layout of the calls' structures and live through them. Where a call fails, tracing
+    // fails later and says why.
     unsafe {
         libc::syscall(libc::SYS_setresgid, uid, uid, 0);
         libc::syscall(libc::SYS_setresuid, uid, uid, 0);
+        if libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) == 0 {
+            (data[0], data[3]) = (data[1], data[4]);
+            libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr());
+        }
     }
 }
 
-/// Does `work` with the calling thread as root, if it was that once.
+/// Does `work` with the calling thread as root, if it only acts as somebody else.
 pub fn as_root<T>(work: impl FnOnce() -> T) -> T {
-    let before = getresuid();
-    let acting = before.ok().filter(|ids| !ids.effective.is_root() && ids.saved.is_root());
-    if acting.is_some() {
-        act_as(0);
-    }
+    let acting = getresuid().ok().filter(|ids| !ids.effective.is_root() && ids.saved.is_root());
+    let Some(ids) = acting else { return work() };
+    // A change of uid forgets with whom this thread is to die.
+    let dies_with = prctl::get_pdeathsig().ok().flatten();
+    act_as(0);
     let result = work();
-    if let Some(ids) = acting {
-        act_as(ids.effective.as_raw());
-    }
-    result
-}
-
-/// Does `work` with the calling thread, if it is root, as `uid`: without CAP_SYS_PTRACE root may see less of a program
-/// than the program's own uid does.
-pub fn acting_as<T>(uid: u32, work: impl FnOnce() -> T) -> T {
-    let root = geteuid().is_root() && uid != 0;
-    if root {
-        act_as(uid);
-    }
-    let result = work();
-    if root {
-        act_as(0);
-    }
+    act_as(ids.effective.as_raw());
+    let _ = prctl::set_pdeathsig(dies_with);
     result
 }
 
@@ -73,8 +63,8 @@ pub fn ask_to_end(init: BorrowedFd<'_>) {
     as_root(|| signal(init.as_fd(), libc::SIGTERM));
 }
 
-/// Kills every process of `uid`: whatever slipped away from its init. Only for root, whose programs have a uid of their
-/// own.
+/// Kills every process of `uid` but this one: whatever an init left that was killed itself. Only for root, whose
+/// programs have a uid of their own.
 pub fn sweep(uid: u32) {
     const ROUNDS: u32 = 100;
     as_root(|| {
@@ -82,22 +72,30 @@ pub fn sweep(uid: u32) {
             return;
         }
         for _ in 0..ROUNDS {
-            // SAFETY: the child makes only bare system calls, on no memory, and ends.
-            let child = unsafe {
-                let child = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
-                if child == 0 {
-                    libc::syscall(libc::SYS_setresuid, uid, uid, uid);
-                    let killed = libc::kill(-1, libc::SIGKILL);
-                    libc::_exit(c_int::from(killed < 0 && Errno::last() == Errno::ESRCH));
-                }
-                child
-            };
-            let ended = waitpid(Pid::from_raw(child as i32), Some(WaitPidFlag::__WALL));
-            if child < 0 || !matches!(ended, Ok(nix::sys::wait::WaitStatus::Exited(_, 0))) {
+            let left = of(uid);
+            if left.is_empty() {
                 return;
             }
+            for pid in left {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            // Those that this process inherited are its to reap.
+            let any = Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL);
+            while waitpid(None, any).is_ok_and(|status| status.pid().is_some()) {}
         }
     });
+}
+
+/// The living processes whose real uid is `uid`, this one left out.
+fn of(uid: u32) -> Vec<i32> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let own = pids.filter(|pid| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        field("Uid:").split_whitespace().next() == Some(&uid.to_string()) && !field("State:").contains('Z')
+    });
+    own.filter(|pid| *pid != std::process::id() as i32).collect()
 }
 
 /// How many processes and threads this user has: an ordinary user's limit counts them all.

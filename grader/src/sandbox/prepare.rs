@@ -30,6 +30,10 @@ pub fn prepare(
 ) -> Result<(Prepared, Option<tempfile::TempDir>), Breakdown> {
     let arena = plan.arena;
     let alone = arena.tier == Tier::C;
+    if alone && !plan.names.is_empty() {
+        let next = "it needs namespaces: run `cargo xtask doctor`, which says what allows them";
+        return Err(Breakdown::new("this check gives its program a hosts file of its own", next));
+    }
     let work = if alone && place.writable.is_none() { Some(plain::work_directory(arena.uid)?) } else { None };
     let writable: Vec<PathBuf> = place.writable.iter().cloned().chain(work.iter().map(path_of)).collect();
     let (root, reach) = if alone {

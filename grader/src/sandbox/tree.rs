@@ -49,16 +49,7 @@ pub fn spawn(plan: Plan) -> Result<Tree, Breakdown> {
 
 /// Starts a tree with more in view than a student's program has.
 pub fn spawn_in(plan: Plan, place: Place) -> Result<Tree, Breakdown> {
-    if plan.arena.tier == Tier::C {
-        // For another program this thread may still act as the first one.
-        let (uid, traced) = (plan.arena.uid, !plan.traced_calls.is_empty());
-        let tree = plain::as_root(|| start(plan, place))?;
-        if traced && plain::can_be_root() {
-            plain::act_as(uid);
-        }
-        return Ok(tree);
-    }
-    start(plan, place)
+    plain::as_root(|| start(plan, place))
 }
 
 fn start(plan: Plan, place: Place) -> Result<Tree, Breakdown> {
@@ -77,11 +68,12 @@ fn start(plan: Plan, place: Place) -> Result<Tree, Breakdown> {
     let (go, go_writer) = pipe2(OFlag::O_CLOEXEC).map_err(failed("pipe"))?;
     let (prepared, work) = prepare(plan, place, status_writer, other_end, (go, go_writer))?;
     let (init_pid, init) = clone(&prepared, namespaces(arena.tier, net_raw))?;
+    let uid = prepared.uid;
     write(&prepared.go_writer, b"g").map_err(failed("cannot start the program's init"))?;
     // Drops our copies of init's descriptors: the other ends close when the program's side does.
     drop(prepared);
     let watched = init.try_clone().map_err(|error| Breakdown::system("dup", error))?;
-    let watch = Watch::start(arena, watched, init_pid, limits.resident);
+    let watch = Watch::start(arena.tier, uid, watched, init_pid, limits.resident);
     let mut tree = Tree { init, init_pid, program_pid: 0, handshake, status, arena, limits, watch, work };
     match meet(&tree) {
         Ok(pid) => tree.program_pid = pid,

@@ -11,7 +11,7 @@ use libc::pid_t;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Arena, plain};
+use super::plain;
 use crate::ask::Tier;
 
 /// How often to look while a tree is large, and while it is small: in between, a program can take what two processors
@@ -27,13 +27,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to watch the tree of `init` (its pidfd and pid). Without a thread to do it, nothing is watched.
-    pub fn start(arena: Arena, init: OwnedFd, pid: pid_t, limit: u64) -> Self {
+    /// Starts to watch the tree of `init` (its pidfd and pid), whose program took `uid` if that is one of its own.
+    /// Without a thread to do it, nothing is watched.
+    pub fn start(tier: Tier, uid: Option<u32>, init: OwnedFd, pid: pid_t, limit: u64) -> Self {
         let exceeded = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&exceeded);
-        let _ = thread::Builder::new()
-            .name("memory watch".into())
-            .spawn(move || watch(arena, &init, pid, limit, &seen));
+        let work = move || {
+            // What its memory is made of, a process tells only its own uid.
+            uid.into_iter().for_each(plain::act_as);
+            watch(tier, &init, pid, limit, &seen);
+        };
+        let _ = thread::Builder::new().name("memory watch".into()).spawn(work);
         Self { exceeded }
     }
 
@@ -43,7 +47,7 @@ impl Watch {
     }
 }
 
-fn watch(arena: Arena, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
+fn watch(tier: Tier, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
     let mut period = PERIOD_MS;
     loop {
         let mut ended = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
@@ -53,16 +57,9 @@ fn watch(arena: Arena, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &Atomic
         }
         let held = resident(pid);
         period = if held < limit / SMALL { SMALL_PERIOD_MS } else { PERIOD_MS };
-        if held <= limit {
-            continue;
-        }
-        let exact = match arena.tier {
-            Tier::A | Tier::B => proportional(pid),
-            Tier::C => plain::acting_as(arena.uid, || proportional(pid)),
-        };
-        if exact > limit {
+        if held > limit && proportional(pid) > limit {
             exceeded.store(true, Ordering::SeqCst);
-            super::kill(arena.tier, init);
+            super::kill(tier, init);
             return;
         }
     }

@@ -56,6 +56,15 @@ pub fn imitate() {
     install(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS);
 }
 
+/// Runs a command in such a container.
+pub fn run(program: &str, arguments: &[String]) -> std::process::ExitCode {
+    use std::os::unix::process::CommandExt;
+    imitate();
+    let error = std::process::Command::new(program).args(arguments).exec();
+    eprintln!("cannot run {program}: {error}");
+    std::process::ExitCode::FAILURE
+}
+
 fn install(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) {
     let arch = std::env::consts::ARCH.try_into().unwrap();
     let matched = SeccompAction::Errno(errno as u32);

@@ -3,7 +3,7 @@
 
 #![expect(dead_code, reason = "each test program uses its own part")]
 
-mod docker;
+pub mod docker;
 
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};

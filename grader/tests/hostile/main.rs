@@ -1,5 +1,7 @@
 //! Hostile programs, in every tier, as root and as an ordinary user: each attack is stopped, bounded or named here as
 //! what the tier cannot stop. `SECURITY.md` says what is promised; this says how it is known.
+//!
+//! `hostile in-a-container COMMAND...` runs a command as in a container with Docker's default profile.
 
 #[path = "../arena/mod.rs"]
 mod arena;
@@ -18,6 +20,12 @@ const PROGRAM: &str = "HOSTILE_PROGRAM";
 const PORT: &str = "HOSTILE_PORT";
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, container, program, arguments @ ..] = words.as_slice() {
+        if container == "in-a-container" {
+            return arena::docker::run(program, arguments);
+        }
+    }
     let _held = match std::env::var_os(PROGRAM) {
         Some(_) => None,
         None => match prepare() {
