@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::bench::{Bench, UdpPeer, difference, show};
+use crate::bench::{Bench, Process, SocketInfo, UdpPeer, difference, show};
 use crate::check;
 use crate::check::{Network, Suite};
 use crate::verdict::{Because, Expected, Stop, Unexplained};
@@ -112,8 +112,24 @@ pub const SUITE: Suite = Suite {
 /// Where the server of the course is asked.
 const COURSE: &str = "127.0.0.1:5000";
 
+/// Starts the server of the course and waits until it is bound to its port.
+fn course_server(bench: &Bench) -> Result<Process, Stop> {
+    let mut server = bench.start("udp-server", &[])?;
+    let bound = server.until_bound(Some(5000)).map_err(|unexplained| {
+        let own = |socket: &SocketInfo| !socket.tcp && socket.local.port() != 0 && server.holds(socket.inode);
+        match bench.sockets("a").ok().and_then(|all| all.into_iter().find(own)) {
+            Some(socket) if socket.local.port() == 5000_u16.swap_bytes() => unexplained
+                .likely("it is bound to port 34835, which is 5000 with its bytes swapped: htons once too often or never"),
+            Some(socket) => unexplained.note(format!("it is bound to {}", socket.local)),
+            None => unexplained,
+        }
+    });
+    bound.because("a server binds its port, so that clients find it")?;
+    Ok(server)
+}
+
 fn server_is_reachable_from_another_host(bench: &mut Bench) -> Result<(), Stop> {
-    let server = bench.udp_server("udp-server", &[], 5000)?;
+    let server = course_server(bench)?;
     let elsewhere = bench.udp_peer_on("b", address("192.0.2.2:0"))?;
     elsewhere.send(address("192.0.2.1:5000"), &[0x01, 0x02])?;
     let bound = server.bound();
@@ -132,7 +148,7 @@ fn server_is_reachable_from_another_host(bench: &mut Bench) -> Result<(), Stop> 
 }
 
 fn server_answers_the_next_number(bench: &mut Bench) -> Result<(), Stop> {
-    let server = bench.udp_server("udp-server", &[], 5000)?;
+    let server = course_server(bench)?;
     let value = telling(bench, 1);
     let peer = bench.udp_peer()?;
     peer.send(server.local(), &value.to_be_bytes())?;
@@ -142,7 +158,7 @@ fn server_answers_the_next_number(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 fn server_answers_from_its_port(bench: &mut Bench) -> Result<(), Stop> {
-    let server = bench.udp_server("udp-server", &[], 5000)?;
+    let server = course_server(bench)?;
     let peer = bench.udp_peer()?;
     peer.send(server.local(), &[0x01, 0x02])?;
     let because = "a client trusts only what comes from the address and port that it asked";
@@ -161,7 +177,7 @@ fn server_answers_from_its_port(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 fn server_ends_after_one_answer(bench: &mut Bench) -> Result<(), Stop> {
-    let mut server = bench.udp_server("udp-server", &[], 5000)?;
+    let mut server = course_server(bench)?;
     let peer = bench.udp_peer()?;
     let value = telling(bench, 1);
     peer.send(server.local(), &value.to_be_bytes())?;
@@ -222,7 +238,7 @@ fn printed_number(stdout: &[u8]) -> Option<i64> {
 }
 
 fn server_answers_negative_numbers(bench: &mut Bench) -> Result<(), Stop> {
-    let server = bench.udp_server("udp-server", &[], 5000)?;
+    let server = course_server(bench)?;
     let peer = bench.udp_peer()?;
     // A carry into the high byte, in negative numbers: -257 is fe ff, and the next one is ff 00.
     peer.send(server.local(), &(-257_i16).to_be_bytes())?;
