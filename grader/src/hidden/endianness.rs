@@ -289,7 +289,8 @@ fn knows_addresses(bench: &mut Bench) -> Result<(), Stop> {
     }
     bench.refuses("pack", &["!4s", "226.1.1.256"])?;
     bench.refuses("pack", &["!4s", "somewhere"])?;
-    bench.refuses("pack", &["!3s", "226.1.1"])?;
+    bench.refuses("pack", &["!3s", "226.1.1.1"])?;
+    bench.refuses("pack", &["!s", "226.1.1.1"])?;
     bench.refuses("unpack", &["!s"])?;
     bench.refuses("unpack", &["!5s"])
 }

@@ -153,8 +153,7 @@ fn server_answers_the_next_number(bench: &mut Bench) -> Result<(), Stop> {
     let peer = bench.udp_peer()?;
     peer.send(server.local(), &value.to_be_bytes())?;
     expect_answer(bench, &peer, value)
-        .because("the answer is the number + 1 in exactly two bytes, the high byte first")?;
-    peer.expect_nothing().because("one request gets one answer")
+        .because("the answer is the number + 1 in exactly two bytes, the high byte first")
 }
 
 fn server_answers_from_its_port(bench: &mut Bench) -> Result<(), Stop> {
@@ -187,6 +186,7 @@ fn server_ends_after_one_answer(bench: &mut Bench) -> Result<(), Stop> {
     let ended = server.end_with_orphans().because(because)?;
     ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
     ended.expect_stdout("").because("the server prints nothing")?;
+    peer.expect_nothing().because("one request gets one answer")?;
     let holder = bench.sockets("a")?.into_iter().find(|socket| !socket.tcp && socket.local.port() == 5000);
     let observed = holder.map(|socket| format!("a socket bound to {}", socket.local));
     let free = bench.ensure(observed.is_none(), "UDP port 5000 free", observed.unwrap_or_default());

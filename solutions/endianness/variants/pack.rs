@@ -53,6 +53,9 @@ fn main() -> ExitCode {
     let mut stdout = std::io::stdout();
     match stdout.write_all(&bytes).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "cannot write to stdout: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

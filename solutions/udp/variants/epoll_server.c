@@ -76,7 +76,10 @@ int main(int argc, char **argv) {
         getnameinfo((struct sockaddr *)&address, length, name, sizeof name, service, sizeof service,
                     NI_NUMERICHOST | NI_NUMERICSERV);
         printf(address.ss_family == AF_INET6 ? "Listening on [%s]:%s\n" : "Listening on %s:%s\n", name, service);
-        if (fflush(stdout)) return 1;
+        if (fflush(stdout)) {
+            perror("cannot write to stdout");
+            return 1;
+        }
     }
 
     int epoll = epoll_create1(EPOLL_CLOEXEC);

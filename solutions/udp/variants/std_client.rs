@@ -30,7 +30,10 @@ fn main() -> ExitCode {
             Ok(answer) => {
                 return match writeln!(io::stdout(), "Received {answer}") {
                     Ok(()) => ExitCode::SUCCESS,
-                    Err(_) => ExitCode::FAILURE,
+                    Err(error) => {
+                        let _ = writeln!(stderr, "cannot write to stdout: {error}");
+                        ExitCode::FAILURE
+                    }
                 };
             }
             Err(error) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Ended, Process, Stdout, UdpPeer, show};
-use crate::recording::Act;
+use crate::recording::{Act, Outcome, Recording};
 use crate::suites::udp::{address, expect_request, telling};
 use crate::verdict::{Because, Stop, ensure};
 
@@ -301,20 +301,23 @@ pub fn survives_stop_and_continue(bench: &mut Bench) -> Result<(), Stop> {
     let server = bench.udp_peer()?;
     let mut client = start(bench, &server, &["--timeout-ms", "8000", "--tries", "1"])?;
     let from = expect_request(bench, &server, 1).because("the client asks")?;
-    client
-        .until("the client waits for the answer", |recording, who| recording.standing(who))
-        .because(because)?;
+    let waits = |recording: &Recording, who: &str| {
+        let last = recording.of(who).last()?;
+        let waits = matches!(
+            last.act,
+            Act::Receive { .. } | Act::WaitReady { .. } | Act::Sleep { .. } | Act::WaitThread { .. }
+        );
+        (waits && last.outcome == Outcome::Pending).then_some(())
+    };
+    client.until("the client waits for the answer", waits).because(because)?;
     client.signal(Signal::SIGSTOP)?;
-    let stopped = |state: char| matches!(state, 'T' | 't');
-    client
-        .until_processes("the client stopped", |all| all.first().filter(|one| stopped(one.state)).map(|_| ()))
-        .because("a process stops at SIGSTOP")?;
+    // Once the signal was delivered, the call that it met has ended, one way or the other.
+    let met = |recording: &Recording, who: &str| {
+        let stop = Act::SignalDelivered { signal: Signal::SIGSTOP as i32 };
+        recording.of(who).any(|event| event.act == stop).then_some(())
+    };
+    client.until("the client stops", met).because("a process stops at SIGSTOP")?;
     client.signal(Signal::SIGCONT)?;
-    client
-        .until_processes("the client goes on", |all| {
-            all.first().is_none_or(|one| !stopped(one.state)).then_some(())
-        })
-        .because(because)?;
     server.send(from, &[0x00, 0x02])?;
     expect_printed(&mut client, 2, because)
 }
