@@ -56,7 +56,25 @@ pub fn expect_answers(observed: &[u8], message: &[u8]) -> Expected {
 
 /// The sum of a receipt.
 pub fn sum(data: &[u8]) -> u32 {
-    data.iter().fold(0, |sum: u32, &byte| sum.wrapping_add(byte.into()))
+    // Eight bytes at a time, as four sums side by side: this runs over many megabytes, without optimisation.
+    const LANES: u64 = 0x00ff_00ff_00ff_00ff;
+    let mut sum: u32 = 0;
+    // A lane of 16 bits holds the sum of 128 pairs of bytes.
+    for block in data.chunks(8 * 128) {
+        let mut lanes: u64 = 0;
+        let mut words = block.chunks_exact(8);
+        for word in &mut words {
+            let word = word.try_into().map_or(0, u64::from_le_bytes);
+            lanes += (word & LANES) + ((word >> 8) & LANES);
+        }
+        for lane in 0..4 {
+            sum = sum.wrapping_add(((lanes >> (16 * lane)) & 0xffff) as u32);
+        }
+        for byte in words.remainder() {
+            sum = sum.wrapping_add((*byte).into());
+        }
+    }
+    sum
 }
 
 /// The receipt for `data`.
