@@ -20,6 +20,7 @@ pub mod hidden;
 pub mod host;
 pub mod house;
 pub mod intake;
+pub mod ladder;
 pub mod lanes;
 pub mod list;
 pub mod mutant;

@@ -36,8 +36,8 @@ impl Recording {
     }
 
     fn membership_before(&self, packet: &Packet) -> Option<u64> {
-        let before = self.events.iter().filter(|event| event.enter.real <= packet.at.real);
-        let changes = before.filter(|event| {
+        let mut before = self.events.iter().rev().filter(|event| event.enter.real <= packet.at.real);
+        let change = before.find(|event| {
             let group = match &event.act {
                 Act::Join { group: IpAddr::V4(group), .. } | Act::Leave { group: IpAddr::V4(group), .. } => {
                     group.octets()
@@ -47,7 +47,7 @@ impl Recording {
             // The group's address stands somewhere in the report, whatever its version.
             packet.frame.windows(4).skip(14).any(|window| window == group)
         });
-        changes.last().map(|event| event.seq)
+        change.map(|event| event.seq)
     }
 
     /// The local port of every socket whose binding, connection or acceptance was recorded.

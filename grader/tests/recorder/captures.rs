@@ -33,6 +33,10 @@ fn exchange(arena: Arena, server: &[&str], client: &[&str]) -> Recording {
     let mut recording = std::mem::take(&mut *scene.recorder.recording());
     capture.drain(&mut recording).unwrap();
     assert_eq!(recording.dropped_packets, 0);
+    if std::env::var_os("SHOW").is_some() {
+        eprintln!("{}", grader::ladder::draw(&recording, None));
+        eprintln!("{:#?}", recording.ledger());
+    }
     recording
 }
 
