@@ -283,6 +283,13 @@ fn keep_recordings(place: &Path, subject: &Subject, outcome: &Outcome) -> Result
         let path = place.join(format!("{name}.json"));
         let text = serde_json::to_vec(recording).unwrap_or_default();
         fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
+        if !recording.packets.is_empty() {
+            let path = place.join(format!("{name}.pcapng"));
+            let mut file = Vec::new();
+            // Into memory, where only a mistake of ours could fail.
+            let written = recording.write_pcapng(&mut file).map_err(std::io::Error::other);
+            written.and_then(|()| fs::write(&path, file)).map_err(|error| unwritable(&path, &error))?;
+        }
     }
     Ok(())
 }

@@ -124,7 +124,11 @@ fn rows(recording: &Recording, columns: &[String]) -> Vec<Row> {
 /// Where an event stands: a call that waited for something stands where that came.
 fn moment(event: &Event) -> u64 {
     match event.act {
-        Act::Receive { .. } | Act::Accept { .. } | Act::Reap { .. } | Act::WaitReady { .. } | Act::Read { .. }
+        Act::Receive { .. }
+        | Act::Accept { .. }
+        | Act::Reap { .. }
+        | Act::WaitReady { .. }
+        | Act::Read { .. }
             if event.outcome != Outcome::Pending =>
         {
             event.exit.seen

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::ask::Tier;
 use crate::check::{Check, Level};
 use crate::exit::Exit;
+use crate::ladder;
 use crate::schedule::{Asked, Outcome};
 use crate::subject::Subject;
 use crate::verdict::{Breakdown, Finding, Verdict};
@@ -216,6 +217,7 @@ impl CheckReport {
     fn new(asked: Asked) -> Self {
         let Asked { check, answer, passed } = asked;
         let Check { name, requirement, level, points, question, handout, .. } = check;
+        let recording = answer.recording.as_ref().filter(|recording| !recording.events.is_empty());
         let mut report = Self {
             id: name.to_string(),
             requirement: requirement.to_string(),
@@ -230,7 +232,7 @@ impl CheckReport {
             breakdown: None,
             ms: answer.ms,
             passed,
-            ladder: None,
+            ladder: recording.map(|recording| ladder::draw(recording, None)),
         };
         match answer.verdict {
             Verdict::Pass => report.points = *points,
