@@ -199,10 +199,9 @@ unsafe fn run(prepared: &Prepared) -> Failed {
     // SAFETY: as in `init`.
     unsafe {
         libc::setsid();
-        for (resource, limit) in &prepared.limits {
-            if libc::setrlimit(*resource as _, limit) < 0 {
-                return (c"setrlimit", Errno::last());
-            }
+        let of_descriptors = |resource: u32| resource == libc::RLIMIT_NOFILE;
+        if let Err(failed) = limit(prepared, |resource| !of_descriptors(resource)) {
+            return failed;
         }
         if let Err(failed) = drop_privileges(prepared) {
             return failed;
@@ -211,6 +210,10 @@ unsafe fn run(prepared: &Prepared) -> Failed {
             if let Err(failed) = wall.enforce(WALL) {
                 return failed;
             }
+        }
+        // The wall opens what it lets through, which may be more than the program is to have room for.
+        if let Err(failed) = limit(prepared, of_descriptors) {
+            return failed;
         }
         let none: libc::sigset_t = zeroed();
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, null_mut());
@@ -240,6 +243,14 @@ unsafe fn run(prepared: &Prepared) -> Failed {
         );
         (c"execve", Errno::last())
     }
+}
+
+fn limit(prepared: &Prepared, chosen: impl Fn(u32) -> bool) -> Result<(), Failed> {
+    for (resource, limit) in prepared.limits.iter().filter(|(resource, _)| chosen(*resource)) {
+        // SAFETY: `limit` is a live structure.
+        done(unsafe { libc::setrlimit(*resource as _, limit) }).map_err(|errno| (c"setrlimit", errno))?;
+    }
+    Ok(())
 }
 
 /// Takes the uid, gives up every capability but those of `prepared`, and the way back to more.
