@@ -13,15 +13,13 @@ pub fn list(lab: Option<&str>) -> Result<String, Problem> {
     let mut out = String::new();
     for suite in SUITES.iter().filter(|suite| only.is_none_or(|only| only.lab == suite.lab)) {
         let _ = writeln!(out, "{}: {}", suite.lab, suite.programs.join(", "));
+        let widest = suite.all().map(|check| check.name.len()).max().unwrap_or(0);
         for check in suite.all() {
-            let points = if check.level == Level::Bonus {
-                format!("+{}", check.points)
-            } else {
-                check.points.to_string()
-            };
+            let bonus = if check.level == Level::Bonus { "+" } else { "" };
+            let points = format!("{bonus}{}", check.points);
             let _ = writeln!(
                 out,
-                "  {:<14} {points:>4}  {:<40} {}",
+                "  {:<13} {points:>3}  {:<widest$}  {}",
                 check.requirement, check.name, check.question
             );
         }

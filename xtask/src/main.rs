@@ -1,6 +1,7 @@
 //! The front door of Socklab: `cargo xtask grade` and its likes are the grader's own commands; beside them stand those
 //! that keep the project itself.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -9,6 +10,7 @@ use grader::exit::{Exit, Problem};
 
 mod flake;
 mod new_lab;
+mod speed;
 mod stubs;
 mod tidy;
 mod try_subject;
@@ -62,6 +64,24 @@ enum Command {
         #[arg(long)]
         lab: Option<String>,
     },
+    /// Measure grading against other ways to do the same ten TCP checks, paired in one run, and what it must keep to.
+    Speed {
+        /// How many rounds; every contestant runs once in each.
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+    /// Build one file as a program and nothing else.
+    #[command(hide = true)]
+    BuildOne {
+        /// The lab.
+        lab: String,
+        /// The program.
+        program: String,
+        /// Its source.
+        file: PathBuf,
+        /// Where to keep it.
+        builds: PathBuf,
+    },
     /// Grade a lab's mutants and variants and show what a student would read: all of them, or those named.
     Try {
         /// The lab.
@@ -92,6 +112,8 @@ fn run(command: Command) -> Result<Exit, Problem> {
         Command::Tidy => tidy::tidy(),
         Command::NewLab { name, programs } => new_lab::new_lab(&name, &programs),
         Command::Flake { runs, load, lab } => flake::flake(runs, load, lab),
+        Command::BuildOne { lab, program, file, builds } => speed::build_one(&lab, &program, file, builds),
+        Command::Speed { rounds } => speed::speed(rounds),
         Command::Try { lab, names, only, brief } => try_subject::try_subjects(&lab, &names, &only, brief),
     }
 }

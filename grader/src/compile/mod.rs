@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -205,6 +206,28 @@ impl Compiler {
         })
     }
 
+    /// What the compiler is told.
+    fn arguments<'a>(
+        &'a self,
+        root: &'a str,
+        crate_name: &'a str,
+        emit: &[&'a str],
+        externs: &'a [String],
+    ) -> Vec<&'a str> {
+        let mut arguments = vec![root, "--crate-name", crate_name, "--out-dir=out"];
+        arguments.extend(emit);
+        arguments.extend(FLAGS);
+        arguments.extend(self.library.link_arguments.iter().chain(externs).map(String::as_str));
+        arguments
+    }
+
+    /// The compiler's line for one program of our own, to be run outside the sandbox: what `speed` measures against.
+    pub fn raw_line(&self, root: &str, crate_name: &str) -> Command {
+        let mut command = Command::new(&self.library.rustc);
+        command.args(self.arguments(root, crate_name, &["--crate-type=bin", "--emit=link,dep-info"], &[]));
+        command
+    }
+
     fn rustc(
         &self,
         directory: &Path,
@@ -214,10 +237,7 @@ impl Compiler {
         emit: &[&str],
         externs: &[String],
     ) -> Result<(), Unbuilt> {
-        let mut arguments = vec![root, "--crate-name", crate_name, "--out-dir=out"];
-        arguments.extend(emit);
-        arguments.extend(FLAGS);
-        arguments.extend(self.library.link_arguments.iter().chain(externs).map(String::as_str));
+        let arguments = self.arguments(root, crate_name, emit, externs);
         let environment = [
             ("CARGO_PKG_NAME", lab),
             ("CARGO_PKG_VERSION", env!("CARGO_PKG_VERSION")),
