@@ -108,12 +108,12 @@ pub const CHECKS: &[Check] = &[
     .after("client_asks_with_two_bytes")
     .handout("When nothing comes back"),
     check!(
-        client::waits_by_the_clock,
+        client::waits_on_after_junk,
         "udp.9",
         Robust,
         2,
         ["udp-client"],
-        "Does junk neither stretch nor shorten the client's wait?"
+        "Does the client go on waiting when junk comes, and then ask again?"
     )
     .recorder()
     .quiet()
