@@ -101,12 +101,28 @@ fn findings() -> Vec<Found> {
     findings
 }
 
+/// What keeps programs in where there are no namespaces.
+fn walls() -> String {
+    let root = nix::unistd::geteuid().is_root();
+    let uid = if root { "under another uid" } else { "as you" };
+    let landlock = match (crate::sandbox::landlock_version(), root) {
+        (0, true) => "without Landlock, which this kernel lacks",
+        (0, false) => {
+            "without Landlock, which this kernel lacks: NOTHING KEEPS THEM FROM YOUR FILES, grade nobody's but \
+your own"
+        }
+        _ => "behind Landlock",
+    };
+    format!("{uid}, with a filter and limits, {landlock}")
+}
+
 fn of_probe(probe: &Probe) -> Vec<Found> {
     let mut findings = vec![match (&probe.no_namespaces, &probe.no_proc) {
         (Some(reason), _) => Found::less(
             format!(
-                "isolation tier C: no user namespaces ({reason}). Programs run under another uid with a filter and \
-limits; checks run one after another, and those that need simulated hosts cannot be asked"
+                "isolation tier C: no user namespaces ({reason}). Programs run {}; checks run one after another, and \
+those that need simulated hosts cannot be asked",
+                walls()
             ),
             NAMESPACES,
         ),

@@ -70,11 +70,17 @@ pub fn prepare(paths: &[(PathBuf, Access)]) -> Result<Option<Wall>, Breakdown> {
 
 /// The rights that this kernel knows.
 fn handled() -> Option<BitFlags<AccessFs>> {
+    let version = version().min(NEWEST as c_long);
+    (version > 0).then(|| AccessFs::from_all(ABI::from(version as i32)))
+}
+
+/// The version of Landlock that this kernel has: 0 without it, 6 and more with scopes for signals and abstract sockets.
+pub fn version() -> c_long {
     // SAFETY: with this flag the call takes no memory and returns a number.
     let version = unsafe {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, CREATE_RULESET_VERSION)
     };
-    (version > 0).then(|| AccessFs::from_all(ABI::from(version.min(NEWEST as c_long) as i32)))
+    version.max(0)
 }
 
 fn allowed(access: Access) -> BitFlags<AccessFs> {

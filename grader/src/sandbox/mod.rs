@@ -56,6 +56,7 @@ use serde::{Deserialize, Serialize};
 
 pub use arena::enter_arena;
 pub use confine::{CompileLimits, CompilePlan, Compiled, confine_if_asked};
+pub use landlock::version as landlock_version;
 
 use crate::ask::Tier;
 use crate::verdict::Breakdown;

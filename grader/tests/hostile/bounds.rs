@@ -23,6 +23,7 @@ pub const EVERYWHERE: &[Trial] = &[
 pub const BY_NAMESPACES: &[Trial] = &[
     Trial { name: "disk_is_limited", run: disk_is_limited },
     Trial { name: "process_limits_are_each_programs_own", run: process_limits_are_each_programs_own },
+    Trial { name: "honest_program_beside_hostile_ones", run: honest_program_beside_hostile_ones },
 ];
 
 fn number(text: &str) -> u64 {
@@ -112,5 +113,22 @@ fn process_limits_are_each_programs_own(arena: Arena) {
     for started in both {
         let made = number(&started.end().output);
         assert!((60..64).contains(&made), "{made} processes");
+    }
+}
+
+fn honest_program_beside_hostile_ones(arena: Arena) {
+    let hostile = [&["spin-deaf"][..], &["spin-deaf"], &["memory-in-children"], &["survive"]];
+    let running = hostile.map(|words| start_attack(arena, |plan| plan.limits.resident = 128 << 20, words));
+    running[0].wait_for_output("spinning\n");
+    let start = Instant::now();
+    for _ in 0..10 {
+        let honest =
+            super::arena::shell(arena, "i=0; while [ $i -lt 50 ]; do i=$((i + 1)); done; (echo $i) | cat");
+        assert_eq!((honest.status, honest.output.as_str()), (0, "50\n"), "{honest:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    for started in running {
+        started.tree.kill();
+        started.end();
     }
 }
