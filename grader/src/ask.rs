@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::Bench;
 use crate::check::Check;
 use crate::recording::Recording;
-use crate::verdict::{Breakdown, Stop, Verdict};
+use crate::verdict::{Breakdown, Finding, Stop, Verdict};
 use crate::{sandbox, suites};
 
 /// How to start one program of the subject.
@@ -101,11 +101,24 @@ fn answer(ask: &Ask) -> Answer {
         Ok(bench) => bench,
         Err(breakdown) => return broke(breakdown),
     };
-    let verdict = verdict_of(check, &mut bench);
+    let mut verdict = verdict_of(check, &mut bench);
     let ms = start.elapsed().as_millis() as u64;
-    let recording = bench.finish();
     let wanted = ask.record || matches!(verdict, Verdict::Fail(_));
-    Answer { verdict, ms, recording: wanted.then_some(recording) }
+    // As it is now: that we end what still runs is not what happened.
+    let recording = wanted.then(|| bench.so_far());
+    if let (Verdict::Fail(finding), Some(recording)) = (&mut verdict, &recording) {
+        add_evidence(finding, recording);
+    }
+    bench.finish();
+    Answer { verdict, ms, recording }
+}
+
+/// Adds what the recording shows by itself: a mistake that explains much, and who waited for whom.
+fn add_evidence(finding: &mut Finding, recording: &Recording) {
+    if finding.likely.is_none() {
+        finding.likely = recording.likeliest_mistake().map(|mistake| mistake.sentence);
+    }
+    finding.notes.extend(recording.wait_cycle());
 }
 
 fn verdict_of(check: &Check, bench: &mut Bench) -> Verdict {

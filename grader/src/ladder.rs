@@ -4,10 +4,11 @@
 
 mod words;
 
+use crate::recording::ledger::STILL_OPEN;
 use crate::recording::{Act, Event, Object, Outcome, Packet, Recording};
 
 /// Rows of a ladder, without its head and its last lines.
-const ROWS: usize = 20;
+const ROWS: usize = 19;
 /// Rows at the beginning that are kept when the middle goes.
 const FIRST: usize = 6;
 const WIDTH: usize = 118;
@@ -25,6 +26,13 @@ struct Row {
     weight: u8,
     seq: Option<u64>,
     times: usize,
+}
+
+/// Whether a recording shows more than that its programs began and ended.
+pub fn tells_something(recording: &Recording) -> bool {
+    let tells =
+        |event: &Event| weight(event) >= 2 && !matches!(event.act, Act::Exit { .. } | Act::Exec { .. });
+    !recording.packets.is_empty() || recording.events.iter().any(tells)
 }
 
 /// Draws a recording. `marked` is the `seq` of the event that shows what went wrong; without it the likeliest is marked.
@@ -53,6 +61,14 @@ pub fn draw(recording: &Recording, marked: Option<u64>) -> String {
     if hidden > 0 {
         lines.push(format!("{:TIME$}({hidden} more processes are left out)", ""));
     }
+    lines.extend(
+        recording
+            .ledger()
+            .into_iter()
+            .filter(|line| !line.contains(STILL_OPEN))
+            .take(3)
+            .map(|line| format!("{:TIME$}left behind: {line}", "")),
+    );
     if recording.dropped_packets > 0 {
         let dropped = recording.dropped_packets;
         lines.push(format!("{:TIME$}({dropped} packets were not captured: they came too fast)", ""));
@@ -78,9 +94,7 @@ const WIRE: &str = "the wire";
 
 /// The event that most likely shows what went wrong.
 fn suspect(recording: &Recording) -> Option<u64> {
-    let processes = recording.processes();
-    let programs = processes.iter().filter(|who| !who.contains('.'));
-    if let Some(mistake) = programs.flat_map(|who| recording.likely_mistakes(who)).next() {
+    if let Some(mistake) = recording.likeliest_mistake() {
         return Some(mistake.event);
     }
     let pending = recording.events.iter().find(|event| event.outcome == Outcome::Pending);

@@ -8,7 +8,7 @@ mod cause;
 mod evidence;
 mod facts;
 pub mod frames;
-mod ledger;
+pub mod ledger;
 pub mod mistakes;
 mod pcapng;
 

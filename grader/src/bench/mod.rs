@@ -266,6 +266,13 @@ impl Bench {
             .because(because)
     }
 
+    /// What was recorded so far, packets included.
+    pub fn so_far(&self) -> Recording {
+        // Packets that cannot be read are not worth a breakdown: the verdict stands without them.
+        let _ = self.packets();
+        self.core.recorder.recording().clone()
+    }
+
     /// Ends every program and gives what was recorded.
     pub fn finish(self) -> Recording {
         for stream in self.core.streams.borrow().iter() {

@@ -48,7 +48,7 @@ fn blocked_row_is_marked() {
 fn long_recording_fits_and_says_what_is_missing() {
     let drawn = draw(&recording(200), None);
     assert!(drawn.lines().count() <= 25, "{drawn}");
-    assert!(drawn.contains("... 182 rows left out"), "{drawn}");
+    assert!(drawn.contains("... 183 rows left out"), "{drawn}");
     assert!(drawn.lines().last().unwrap().contains("blocked here"), "{drawn}");
 }
 

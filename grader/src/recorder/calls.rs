@@ -72,6 +72,9 @@ impl Tracer {
         let event = self.record(pid, &name, asked.fd, act, Outcome::Pending);
         let mut call = Call::new(event, entry);
         self.forge(pid, &mut call);
+        if self.shared.clock.skips() {
+            self.take_alarm(pid, &entry);
+        }
         self.shared.publish(pid, event.filter(|_| untimed));
         if let Some(thread) = self.threads.get_mut(&pid) {
             thread.call = Some(call);

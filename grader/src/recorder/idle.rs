@@ -65,6 +65,15 @@ pub struct Timeout {
     taken: bool,
 }
 
+/// What is due at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// The timeout of this thread's call ends.
+    Timeout(i32),
+    /// This process gets SIGALRM.
+    Alarm(i32),
+}
+
 /// How long all threads have slept.
 #[derive(Debug)]
 pub struct Idle {
@@ -242,17 +251,56 @@ impl Tracer {
             .then_some(self.idle.look)
     }
 
-    fn next_deadline(&self) -> Option<(u64, i32)> {
+    fn next_deadline(&self) -> Option<(u64, Due)> {
         let timeouts = self.threads.iter().filter_map(|(pid, thread)| {
             let timeout = thread.call.as_ref()?.timeout?;
-            (timeout.taken && !timeout.expired).then_some((timeout.deadline, *pid))
+            (timeout.taken && !timeout.expired).then_some((timeout.deadline, Due::Timeout(*pid)))
         });
-        timeouts.min()
+        let alarms =
+            self.processes.values().filter_map(|process| Some((process.alarm?.0, Due::Alarm(process.pid))));
+        timeouts.chain(alarms).min()
+    }
+
+    /// Sets the alarm of `alarm` and `setitimer` on the programs' clock instead of the system's.
+    pub(super) fn take_alarm(&mut self, pid: i32, entry: &Entry) {
+        let (a, now) = (entry.arguments, self.shared.clock.passed());
+        let (value, interval) = if is_alarm(entry.number) {
+            (u64::from(a[0] as u32) * 1_000_000_000, 0)
+        } else if entry.number == libc::SYS_setitimer && a[0] as i32 == libc::ITIMER_REAL {
+            let time = |at: u64| memory::timeval(pid, at).filter(|_| a[1] != 0).unwrap_or(0);
+            (time(a[1] + 16), time(a[1]))
+        } else {
+            return;
+        };
+        let process = self.threads[&pid].process;
+        let Some(process) = self.processes.get_mut(&process) else { return };
+        let before = process.alarm.replace((now.saturating_add(value), interval));
+        if value == 0 {
+            process.alarm = None;
+        }
+        let (left, every) = before.map_or((0, 0), |(deadline, every)| (deadline.saturating_sub(now), every));
+        if is_alarm(entry.number) {
+            skip_call(pid, left.div_ceil(1_000_000_000) as i64);
+        } else {
+            if a[2] != 0 {
+                write_time(pid, a[2], every, Unit::Microseconds);
+                write_time(pid, a[2] + 16, left, Unit::Microseconds);
+            }
+            skip_call(pid, 0);
+        }
+    }
+
+    /// The moment of an alarm has come.
+    fn ring(&mut self, pid: i32) {
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        process.alarm = process.alarm.filter(|(_, every)| *every > 0).map(|(at, every)| (at + every, every));
+        // SAFETY: kill takes integers only.
+        unsafe { libc::kill(pid, libc::SIGALRM) };
     }
 
     /// Jumps to the next deadline if all threads sleep and the bench waits.
     pub(super) fn look_whether_idle(&mut self) {
-        let Some((deadline, pid)) = self.next_deadline() else { return };
+        let Some((deadline, due)) = self.next_deadline() else { return };
         if !self.shared.bench_waits() || !self.all_sleep() {
             self.idle.since = None;
             self.idle.look = FIRST_LOOK;
@@ -276,12 +324,16 @@ impl Tracer {
         if !self.shared.jump(deadline) {
             return;
         }
-        if let Some(timeout) =
-            self.threads.get_mut(&pid).and_then(|thread| thread.call.as_mut()?.timeout.as_mut())
-        {
-            timeout.expired = true;
+        match due {
+            Due::Alarm(pid) => self.ring(pid),
+            Due::Timeout(pid) => {
+                let call = self.threads.get_mut(&pid).and_then(|thread| thread.call.as_mut());
+                if let Some(timeout) = call.and_then(|call| call.timeout.as_mut()) {
+                    timeout.expired = true;
+                }
+                let _ = ptrace::interrupt(pid);
+            }
         }
-        let _ = ptrace::interrupt(pid);
     }
 
     fn all_sleep(&self) -> bool {
@@ -349,6 +401,16 @@ fn is_time(number: i64) -> bool {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn is_time(_number: i64) -> bool {
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_alarm(number: i64) -> bool {
+    number == libc::SYS_alarm
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_alarm(_number: i64) -> bool {
     false
 }
 

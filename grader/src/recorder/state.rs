@@ -43,6 +43,8 @@ pub struct Process {
     pub signals: HashMap<i32, (Disposition, bool)>,
     /// Whether it ever set a timer, so that it may go on by itself at any time.
     pub timers: bool,
+    /// Its SIGALRM to come, where time is skipped: when, as time passed, and the interval in which it comes again.
+    pub alarm: Option<(u64, u64)>,
 }
 
 /// One thread.
@@ -98,6 +100,7 @@ impl Process {
             alive: 1,
             signals: HashMap::new(),
             timers: false,
+            alarm: None,
         }
     }
 

@@ -123,7 +123,10 @@ impl Recording {
 
     fn zombie(&self, parent: &str, child: &str) -> Option<Zombie> {
         let end = self.of(child).find(|event| matches!(event.act, Act::Exit { .. } | Act::Killed { .. }))?;
-        if self.reaps_by_itself(parent, end.seq) {
+        // An orphan is reaped by whoever took it over.
+        let is_end = |event: &Event| matches!(event.act, Act::Exit { .. } | Act::Killed { .. });
+        let orphan = self.of(parent).any(|event| event.seq < end.seq && is_end(event));
+        if orphan || self.reaps_by_itself(parent, end.seq) {
             return None;
         }
         let reap = self.of(parent).find(|event| {

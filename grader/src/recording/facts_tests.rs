@@ -94,6 +94,8 @@ fn no_zombie_where_they_are_ignored() {
     assert!(recording(acts).zombies("p").is_empty());
     let never = vec![("p", fork("p.1")), ("p.1", Act::Exit { code: 0 })];
     assert_eq!(recording(never).zombies("p")[0].to, None);
+    let orphan = vec![("p", fork("p.1")), ("p", Act::Exit { code: 0 }), ("p.1", Act::Exit { code: 0 })];
+    assert!(recording(orphan).zombies("p").is_empty());
 }
 
 #[test]

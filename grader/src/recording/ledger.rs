@@ -2,6 +2,9 @@
 
 use super::{Act, Object, Outcome, Recording};
 
+/// What a program that ends may leave to the system; most do.
+pub const STILL_OPEN: &str = "descriptors still open";
+
 impl Recording {
     /// What the programs left open, unread and unwaited for, a line each. Empty where all books are balanced.
     pub fn ledger(&self) -> Vec<String> {
@@ -19,7 +22,7 @@ impl Recording {
                     .collect();
                 let more = (sockets + pipes).saturating_sub(shown.len());
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                lines.push(format!("{who} ended with descriptors still open: {}{more}", shown.join(", ")));
+                lines.push(format!("{who} ended with {STILL_OPEN}: {}{more}", shown.join(", ")));
             }
             for zombie in self.zombies(&who) {
                 match zombie.to {

@@ -18,8 +18,8 @@ pub struct Mistake {
 
 type Rule = fn(&Recording, &str) -> Option<Mistake>;
 
-/// The table; the first that fits is the likeliest.
-const RULES: &[Rule] = &[
+/// What is a mistake wherever it is seen; the first that fits is the likeliest.
+const ALWAYS: &[Rule] = &[
     refused,
     port_bytes_swapped,
     address_bytes_swapped,
@@ -29,17 +29,24 @@ const RULES: &[Rule] = &[
     short_send_ignored,
     interrupted_and_gave_up,
     accept_error_was_fatal,
-    closed_with_unread_data,
     used_the_listener,
-    membership_left_to_the_kernel,
-    never_waited,
     busy_loop,
 ];
 
+/// What may be right in some places: a server may close on junk, and a program may be killed before it cleans up.
+const SOMETIMES: &[Rule] = &[closed_with_unread_data, membership_left_to_the_kernel, never_waited];
+
 impl Recording {
-    /// The likely mistakes of a program, likeliest first.
+    /// The likeliest mistake of any program, of those that are mistakes wherever they are seen.
+    pub fn likeliest_mistake(&self) -> Option<Mistake> {
+        let processes = self.processes();
+        let programs = processes.iter().filter(|who| !who.contains('.'));
+        programs.flat_map(|who| ALWAYS.iter().filter_map(|rule| rule(self, who))).next()
+    }
+
+    /// The likely mistakes of a program, likeliest first, for a check that looks for such.
     pub fn likely_mistakes(&self, who: &str) -> Vec<Mistake> {
-        RULES.iter().filter_map(|rule| rule(self, who)).collect()
+        ALWAYS.iter().chain(SOMETIMES).filter_map(|rule| rule(self, who)).collect()
     }
 }
 

@@ -217,7 +217,7 @@ impl CheckReport {
     fn new(asked: Asked) -> Self {
         let Asked { check, answer, passed } = asked;
         let Check { name, requirement, level, points, question, handout, .. } = check;
-        let recording = answer.recording.as_ref().filter(|recording| !recording.events.is_empty());
+        let recording = answer.recording.as_ref().filter(|recording| ladder::tells_something(recording));
         let mut report = Self {
             id: name.to_string(),
             requirement: requirement.to_string(),

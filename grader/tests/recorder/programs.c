@@ -241,6 +241,17 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "zombie")) return zombie(atoi(how));
     if (!strcmp(what, "sleep-and-signal")) return sleep_and_signal();
     if (!strcmp(what, "waits")) return waits();
+    if (!strcmp(what, "alarm")) {
+        struct sigaction action = {.sa_handler = ignore};
+        sigaction(SIGALRM, &action, NULL);
+        time_t start = time(NULL);
+        alarm(3);
+        unsigned left = sleep(10);
+        alarm(20);
+        unsigned rest = alarm(0);
+        printf("%ld %u %u\n", (long)(time(NULL) - start), left, rest);
+        return 0;
+    }
     if (!strcmp(what, "handler")) {
         struct sigaction action = {.sa_handler = ignore, .sa_flags = !strcmp(how, "restart") ? SA_RESTART : 0};
         sigaction(SIGCHLD, &action, NULL);

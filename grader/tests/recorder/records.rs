@@ -12,6 +12,8 @@ pub const TRIALS: &[Trial] = &[
     Trial { name: "forking_server_shares_its_connection", run: forking_server_shares_its_connection },
     Trial { name: "refusals_are_recorded", run: refusals_are_recorded },
     Trial { name: "stopped_program_goes_on", run: stopped_program_goes_on },
+    Trial { name: "every_run_is_recorded_alike", run: every_run_is_recorded_alike },
+    Trial { name: "without_ptrace_nothing_is_recorded", run: without_ptrace_nothing_is_recorded },
     Trial { name: "stuck_means_that_nothing_can_happen", run: stuck_means_that_nothing_can_happen },
 ];
 
@@ -172,4 +174,53 @@ fn stuck_means_that_nothing_can_happen(arena: Arena) {
         scene.expect(!scene.recorder.stuck(), "a receive with a timeout ends by itself");
         nix::unistd::sleep(0);
     }
+}
+
+/// What each of the processes did, without what differs from run to run.
+fn canonical(recording: &Recording, who: &str) -> Vec<String> {
+    let words = |event: &grader::recording::Event| {
+        let kind = format!("{:?}", event.act);
+        let kind = kind.split([' ', '{']).next().unwrap_or_default().to_string();
+        format!("{kind} {} {}", event.fd.unwrap_or(-1), event.outcome.ok())
+    };
+    let known = |event: &&grader::recording::Event| !matches!(event.act, Act::SignalDelivered { .. });
+    recording.of(who).filter(known).map(words).collect()
+}
+
+fn every_run_is_recorded_alike(arena: Arena) {
+    let mut first: Option<Vec<Vec<String>>> = None;
+    for round in 0..20 {
+        let mut scene = Scene::new(arena);
+        scene.start("server", &["fork-server"]);
+        scene.until_recorded("server listens", |recording| listens(recording, "server"));
+        scene.start("client", &["tcp-client", "6"]);
+        scene.end("server");
+        scene.end("client");
+        let recording = scene.recorder.recording();
+        let now: Vec<_> = ["server", "server.1", "client"].map(|who| canonical(&recording, who)).into();
+        match &first {
+            None => first = Some(now),
+            Some(first) => assert_eq!(*first, now, "round {round}"),
+        }
+    }
+}
+
+/// As in a container whose profile forbids ptrace: programs run all the same, and the recording says that it is none.
+fn without_ptrace_nothing_is_recorded(arena: Arena) {
+    use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
+    let arch = TargetArch::try_from(std::env::consts::ARCH).unwrap();
+    let rules = std::collections::BTreeMap::from([(libc::SYS_ptrace, Vec::new())]);
+    let eperm = SeccompAction::Errno(libc::EPERM as u32);
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, eperm, arch).unwrap();
+    let program: seccompiler::BpfProgram = filter.try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+    let mut scene = Scene::new(arena);
+    assert!(!scene.recorder.recording().recorded);
+    let refused =
+        scene.recorder.inject("program", grader::recorder::Injection::AbortedConnection { calls: 1 });
+    assert!(refused.is_err());
+    scene.start("program", &["forks", "3"]);
+    let status = scene.end("program").status;
+    assert_eq!((status, scene.output("program").as_str()), (0, "3\n"));
+    assert!(scene.recorder.recording().events.is_empty() && !scene.recorder.stuck());
 }
