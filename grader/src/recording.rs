@@ -4,7 +4,7 @@
 //! Checks judge acts per process and what happened before what within one process (or across a fork, a socket or a
 //! packet); never a raw call's name, never a global order: the same program has dozens of interleavings.
 
-mod cause;
+pub mod cause;
 mod evidence;
 mod facts;
 pub mod frames;
@@ -207,6 +207,8 @@ pub struct Recording {
     pub packets: Vec<Packet>,
     /// Packets that were lost to the capture.
     pub dropped_packets: u64,
+    /// Events that were too many to keep. Births and deaths are always kept.
+    pub lost_events: u64,
     /// Whether events are recorded at all (ptrace is allowed here).
     pub recorded: bool,
 }

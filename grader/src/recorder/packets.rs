@@ -12,6 +12,7 @@ use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsock
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::host::Host;
+use crate::recording::cause::Causes;
 use crate::recording::{Packet, Recording, Stamp};
 use crate::verdict::Breakdown;
 
@@ -76,8 +77,9 @@ impl Capture {
             recording.dropped_packets += dropped(socket);
         }
         packets.sort_by_key(|packet| packet.at.real);
+        let causes = Causes::of(recording);
         for packet in &mut packets {
-            packet.cause = recording.cause(packet);
+            packet.cause = causes.find(packet);
         }
         recording.packets.extend(packets);
         Ok(())

@@ -37,6 +37,8 @@ use super::{Injection, Point, Started, descriptors, syscalls};
 const END: Duration = Duration::from_secs(3);
 /// A SIGCHLD that another thread took would go unnoticed without this.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// More events are counted, not kept: a program that spins makes tens of thousands in a second.
+const MOST_EVENTS: usize = 100_000;
 /// While threads run in lockstep, somebody may be waited for in vain.
 const LOOK_SOON: Duration = Duration::from_millis(5);
 
@@ -410,6 +412,12 @@ impl Tracer {
         let now = self.shared.clock.now();
         let mut recording = self.shared.recording();
         let place = recording.events.len();
+        let vital =
+            matches!(act, Act::Fork { .. } | Act::Exit { .. } | Act::Killed { .. } | Act::Reap { .. });
+        if place >= MOST_EVENTS && !vital {
+            recording.lost_events += 1;
+            return None;
+        }
         recording.events.push(Event {
             seq: place as u64,
             enter: now,

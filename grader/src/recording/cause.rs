@@ -13,28 +13,47 @@ use super::{Act, Event, Object, Outcome, Packet, Recording};
 /// The system closes a socket somewhat after the moment at which the close was recorded.
 const CLOSING: u64 = 3_000_000;
 
-impl Recording {
-    /// The `seq` of the event that caused a packet, where that can be told.
-    pub fn cause(&self, packet: &Packet) -> Option<u64> {
-        let headers = packet.headers()?;
-        if let Transport::Igmp { .. } = headers.transport {
-            return self.membership_before(packet);
-        }
-        let ports = self.local_ports();
-        let at = packet.at.real;
-        let under_way = self.events.iter().filter(|event| {
-            let end = match event.act {
-                Act::Close { .. } | Act::LeftOpen { .. } => event.exit.real + CLOSING,
-                Act::Exit { .. } | Act::Killed { .. } => return false,
-                _ if event.outcome == Outcome::Pending => u64::MAX,
-                _ => event.exit.real,
-            };
-            (event.enter.real..=end).contains(&at) && socket_of(&event.act).is_some()
-        });
-        let best = under_way.map(|event| (fit(event, &headers, &ports), event)).filter(|(fit, _)| *fit > 0);
-        best.max_by_key(|(fit, event)| (*fit, event.enter.real)).map(|(_, event)| event.seq)
+/// How many calls before a packet are looked at: more than can be under way on one bench.
+const UNDER_WAY: usize = 256;
+
+/// The calls that can put packets on a wire, in the order in which they began.
+pub struct Causes<'a> {
+    recording: &'a Recording,
+    calls: Vec<&'a Event>,
+    ports: HashMap<&'a Object, u16>,
+}
+
+impl<'a> Causes<'a> {
+    /// Those of a recording.
+    pub fn of(recording: &'a Recording) -> Self {
+        let mut calls: Vec<&Event> =
+            recording.events.iter().filter(|event| socket_of(&event.act).is_some()).collect();
+        calls.sort_by_key(|event| event.enter.real);
+        Self { recording, calls, ports: recording.local_ports() }
     }
 
+    /// The `seq` of the event that caused a packet, where that can be told.
+    pub fn find(&self, packet: &Packet) -> Option<u64> {
+        let headers = packet.headers()?;
+        if let Transport::Igmp { .. } = headers.transport {
+            return self.recording.membership_before(packet);
+        }
+        let at = packet.at.real;
+        let begun = self.calls.partition_point(|event| event.enter.real <= at);
+        let under_way = self.calls[begun.saturating_sub(UNDER_WAY)..begun].iter().filter(|event| {
+            at <= match event.act {
+                Act::Close { .. } | Act::LeftOpen { .. } => event.exit.real + CLOSING,
+                _ if event.outcome == Outcome::Pending => u64::MAX,
+                _ => event.exit.real,
+            }
+        });
+        let best =
+            under_way.map(|event| (fit(event, &headers, &self.ports), event)).filter(|(fit, _)| *fit > 0);
+        best.max_by_key(|(fit, event)| (*fit, event.enter.real)).map(|(_, event)| event.seq)
+    }
+}
+
+impl Recording {
     fn membership_before(&self, packet: &Packet) -> Option<u64> {
         let mut before = self.events.iter().rev().filter(|event| event.enter.real <= packet.at.real);
         let change = before.find(|event| {
@@ -83,10 +102,8 @@ fn socket_of(act: &Act) -> Option<&Object> {
         Act::Send { object, .. }
         | Act::Connect { object, .. }
         | Act::Shutdown { object, .. }
-        | Act::Receive { object, .. }
         | Act::Close { object: object @ Object::Socket(_), .. }
         | Act::LeftOpen { object: object @ Object::Socket(_), .. } => Some(object),
-        Act::Accept { listener, .. } => Some(listener),
         _ => None,
     }
 }
@@ -103,8 +120,6 @@ fn fit(event: &Event, headers: &Headers, ports: &HashMap<&Object, u16>) -> u32 {
             let there = to.is_some_and(|to| same_address(to, headers.to));
             u32::from(there) * 4 + u32::from(same && !headers.payload.is_empty()) * 4
         }
-        // A receive only makes acknowledgements.
-        Act::Receive { .. } | Act::Accept { .. } => 0,
         Act::Connect { peer, .. } => u32::from(peer.is_some_and(|peer| same_address(peer, headers.to))) * 4,
         _ => 2,
     };

@@ -1,6 +1,8 @@
 //! Likely mistakes, recognised from recorded facts alone: each with its sentence and the words under which the handouts
 //! teach it. None is found by matching text.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{Act, Event, Object, Outcome, Recording};
 
 /// A mistake that the recorded facts speak for.
@@ -120,45 +122,66 @@ fn reuse_after_bind(recording: &Recording, who: &str) -> Option<Mistake> {
     mistake("reuse-after-bind", "SO_REUSEADDR", event, sentence)
 }
 
-/// The receive on the same socket before a send.
-fn received_before(recording: &Recording, send: &Event, socket: &Object) -> Option<(u64, u64)> {
-    let before = recording.of(&send.who).filter(|event| event.seq < send.seq && event.outcome.ok());
-    let received = before.filter_map(|event| match &event.act {
-        Act::Receive { object, room, done, .. } if object == socket => Some((*room, *done)),
-        _ => None,
-    });
-    received.last()
+/// Every send on a socket with the receives on it before, by the same process: room, bytes and head of each.
+fn answers<'a>(recording: &'a Recording, who: &'a str) -> Vec<(&'a Event, Vec<Received<'a>>)> {
+    let mut received: HashMap<(&str, &Object), Vec<Received<'a>>> = HashMap::new();
+    let mut answers = Vec::new();
+    for event in recording.of_tree(who).filter(|event| event.outcome.ok()) {
+        match &event.act {
+            Act::Receive { object, room, done, head, .. } => {
+                let before = received.entry((&event.who, object)).or_default();
+                before.push((*room, *done, head));
+                if before.len() > REMEMBERED {
+                    before.remove(0);
+                }
+            }
+            Act::Send { object, .. } => {
+                if let Some(before) = received.get(&(event.who.as_str(), object)) {
+                    answers.push((event, before.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+    answers
 }
 
+type Received<'a> = (u64, u64, &'a [u8]);
+
+/// How many receives before a send are looked at for what is left of them in the buffer.
+const REMEMBERED: usize = 4;
+
 fn whole_buffer_sent_back(recording: &Recording, who: &str) -> Option<Mistake> {
-    recording.of_tree(who).find_map(|event| {
-        let Act::Send { object, asked, .. } = &event.act else { return None };
-        let (room, done) = received_before(recording, event, object)?;
-        (*asked == room && done < room && room > 8).then(|| {
-            let sentence = format!(
-                "it received {done} bytes into a buffer of {room} and sent all {room} back: only the bytes that came \
-                 are the message"
-            );
-            mistake("whole-buffer-sent-back", "How many bytes came", event, sentence)
-        })?
+    answers(recording, who).into_iter().find_map(|(event, before)| {
+        let (Act::Send { asked, .. }, Some((room, done, _))) = (&event.act, before.last().copied()) else {
+            return None;
+        };
+        if *asked != room || done >= room || room <= 8 {
+            return None;
+        }
+        let sentence = format!(
+            "it received {done} bytes into a buffer of {room} and sent all {room} back: only the bytes that came are \
+             the message"
+        );
+        mistake("whole-buffer-sent-back", "How many bytes came", event, sentence)
     })
 }
 
 fn stale_bytes_sent(recording: &Recording, who: &str) -> Option<Mistake> {
-    recording.of_tree(who).find_map(|event| {
-        let Act::Send { object, asked, head, .. } = &event.act else { return None };
-        let (room, done) = received_before(recording, event, object)?;
-        let previous = recording.of(&event.who).filter(|earlier| earlier.seq < event.seq).any(|earlier| {
-            matches!(&earlier.act, Act::Receive { object: same, done: more, head: old, .. }
-                if same == object && *more == *asked && *more > done && !old.is_empty()
-                    && old.len() as u64 > done && old.get(done as usize..) == head.get(done as usize..))
-        });
-        (previous && *asked < room).then(|| {
-            let sentence = format!(
-                "it received {done} bytes and sent {asked}: the rest is left from an earlier message"
-            );
-            mistake("stale-bytes-sent", "How many bytes came", event, sentence)
-        })?
+    answers(recording, who).into_iter().find_map(|(event, before)| {
+        let (Act::Send { asked, head, .. }, Some((room, done, _))) = (&event.act, before.last().copied())
+        else {
+            return None;
+        };
+        let rest = head.get(usize::try_from(done).ok()?..).filter(|rest| !rest.is_empty())?;
+        let left =
+            before.iter().any(|(_, more, old)| *more == *asked && old.get(done as usize..) == Some(rest));
+        if *asked <= done || *asked >= room || !left {
+            return None;
+        }
+        let sentence =
+            format!("it received {done} bytes and sent {asked}: the rest is left from an earlier message");
+        mistake("stale-bytes-sent", "How many bytes came", event, sentence)
     })
 }
 
@@ -231,19 +254,23 @@ fn closed_with_unread_data(recording: &Recording, who: &str) -> Option<Mistake> 
 }
 
 fn used_the_listener(recording: &Recording, who: &str) -> Option<Mistake> {
-    recording.of_tree(who).find_map(|event| {
-        let (Act::Receive { object, .. } | Act::Send { object, .. }) = &event.act else { return None };
-        let listens = recording.of_tree(who).any(|earlier| {
-            earlier.seq < event.seq && matches!(&earlier.act, Act::Listen { object: listener, .. } if listener == object)
-        });
-        listens.then(|| {
-            let sentence = format!(
-                "it called {} on the listening socket: a connection is the new descriptor that accept returns",
-                event.call
-            );
-            mistake("used-the-listener", "Two kinds of sockets", event, sentence)
-        })?
-    })
+    let mut listeners = HashSet::new();
+    for event in recording.of_tree(who) {
+        match &event.act {
+            Act::Listen { object, .. } => drop(listeners.insert(object)),
+            // The system gives the number to another socket once it is closed.
+            Act::Close { object, .. } => drop(listeners.remove(object)),
+            Act::Receive { object, .. } | Act::Send { object, .. } if listeners.contains(object) => {
+                let sentence = format!(
+                    "it called {} on the listening socket: a connection is the new descriptor that accept returns",
+                    event.call
+                );
+                return mistake("used-the-listener", "Two kinds of sockets", event, sentence);
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 fn membership_left_to_the_kernel(recording: &Recording, who: &str) -> Option<Mistake> {

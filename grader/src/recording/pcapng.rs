@@ -96,7 +96,7 @@ mod tests {
         };
         let mut recording = Recording { events: vec![event], ..Recording::default() };
         let mut packet = udp((40000, 5000), &[0, 255], 15);
-        packet.cause = recording.cause(&packet);
+        packet.cause = crate::recording::cause::Causes::of(&recording).find(&packet);
         recording.packets.push(packet);
         let mut file = Vec::new();
         recording.write_pcapng(&mut file).unwrap();
