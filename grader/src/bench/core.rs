@@ -173,7 +173,15 @@ impl Core {
     /// What a reader should know beside a finding: how each program stands, and what it said on stderr.
     pub fn notes(&self, mut unexplained: Unexplained) -> Unexplained {
         self.pump();
-        for stream in self.streams.borrow().iter() {
+        let streams = self.streams.borrow();
+        // Of many programs, one after another, those that have ended before are no evidence.
+        let latest = streams.len().saturating_sub(2);
+        let ended_before =
+            |at: usize, stream: &Streams| at < latest && self.recorder.report(&stream.who).is_some();
+        for (at, stream) in streams.iter().enumerate() {
+            if ended_before(at, stream) {
+                continue;
+            }
             unexplained = unexplained.note(self.standing(&stream.who));
             let said = String::from_utf8_lossy(&stream.stderr.bytes);
             let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();

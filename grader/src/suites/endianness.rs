@@ -122,10 +122,35 @@ fn expect_listing(ended: &Ended, number: u32) -> Result<(), Stop> {
     }
     let listing = format!("Var has {number:08x}\n{}\n{}\n{}", lines(&little), lines(&big), lines(&big));
     ended.expect_status(0).because("a program that has done its work ends with status 0")?;
-    ended.expect_stdout(listing).because(
+    let differs = first_differing_line(&listing, &String::from_utf8_lossy(&ended.stdout));
+    let note = |unexplained: Unexplained| match &differs {
+        Some(line) => unexplained.note(line),
+        None => unexplained,
+    };
+    ended.expect_stdout(&listing).with(note).because(
         "the first group holds the bytes that the number needs, the least significant first; the other two hold all four, \
          big-endian",
     )
+}
+
+/// Which line differs first, in words.
+fn first_differing_line(expected: &str, observed: &str) -> Option<String> {
+    let (mut expected, mut observed) = (expected.lines(), observed.lines());
+    let said = |line: Option<&str>| line.map_or("no line".to_string(), |line| format!("{line:?}"));
+    for number in 1.. {
+        match (expected.next(), observed.next()) {
+            (None, None) => break,
+            (expected, observed) if expected == observed => {}
+            (expected, observed) => {
+                return Some(format!(
+                    "line {number}: expected {}, observed {}",
+                    said(expected),
+                    said(observed)
+                ));
+            }
+        }
+    }
+    None
 }
 
 fn swaps_as_the_four_calls(bench: &mut Bench) -> Result<(), Stop> {

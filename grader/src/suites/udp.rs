@@ -183,7 +183,15 @@ fn server_ends_after_one_answer(bench: &mut Bench) -> Result<(), Stop> {
     expect_answer(bench, &peer, value).because("the answer is the number + 1")?;
     let because =
         "without --count the server has finished after one answer: it ends, with every process it made";
-    let ended = server.end_with_orphans().because(because)?;
+    let over = server.end_with_orphans();
+    let alive = server.processes();
+    let ended = over
+        .with(|unexplained| {
+            alive
+                .iter()
+                .fold(unexplained, |unexplained, process| unexplained.note(format!("alive: {process}")))
+        })
+        .because(because)?;
     ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
     ended.expect_stdout("").because("the server prints nothing")?;
     peer.expect_nothing().because("one request gets one answer")?;
@@ -195,8 +203,8 @@ fn server_ends_after_one_answer(bench: &mut Bench) -> Result<(), Stop> {
 
 fn client_asks_with_two_bytes(bench: &mut Bench) -> Result<(), Stop> {
     let server = bench.udp_peer_on("a", address(COURSE))?;
-    bench.start("udp-client", &[])?;
-    expect_request(bench, &server, 1)
+    let client = bench.start("udp-client", &[])?;
+    expect_request(bench, &server, &client, 1)
         .because("the request is the number 1 in exactly two bytes, the high byte first")?;
     Ok(())
 }
@@ -253,7 +261,7 @@ fn client_sends_its_value(bench: &mut Bench) -> Result<(), Stop> {
         let port = server.address().port().to_string();
         let value_text = value.to_string();
         let mut client = bench.start("udp-client", &["--port", &port, "--value", &value_text])?;
-        let from = expect_request(bench, &server, value).because(
+        let from = expect_request(bench, &server, &client, value).because(
             "the request is the number in two bytes, the high byte first, negative ones in two's complement",
         )?;
         let answer = value.wrapping_add(1);
@@ -288,7 +296,8 @@ pub(crate) fn expect_answer(bench: &Bench, peer: &UdpPeer, value: i16) -> Expect
     let answer = value.wrapping_add(1);
     let request = value.to_be_bytes();
     let (observed, _) = peer.receive().map_err(|unexplained| {
-        unexplained.note(format!("expected was {}", meaning(&answer.to_be_bytes(), answer)))
+        let request = format!("the request {}", meaning(&request, value));
+        expecting(unexplained, format!("the answer {}", meaning(&answer.to_be_bytes(), answer))).sent(request)
     })?;
     if observed == answer.to_be_bytes() {
         return Ok(());
@@ -319,10 +328,16 @@ pub(crate) fn expect_answer(bench: &Bench, peer: &UdpPeer, value: i16) -> Expect
 }
 
 /// Expects the request for `value` and gives the client's address; names the mistake where the bytes betray it.
-pub(crate) fn expect_request(bench: &Bench, peer: &UdpPeer, value: i16) -> Expected<SocketAddr> {
+pub(crate) fn expect_request(
+    bench: &Bench,
+    peer: &UdpPeer,
+    client: &Process,
+    value: i16,
+) -> Expected<SocketAddr> {
     let expected = value.to_be_bytes();
     let (observed, from) = peer.receive().map_err(|unexplained| {
-        unexplained.note(format!("expected was the request {}", meaning(&expected, value)))
+        let request = format!("the request {} to {}", meaning(&expected, value), peer.address());
+        expecting(unexplained, request).sent(client.command())
     })?;
     if observed == expected {
         return Ok(from);
@@ -339,8 +354,17 @@ pub(crate) fn expect_request(bench: &Bench, peer: &UdpPeer, value: i16) -> Expec
         }
         _ => None,
     };
-    let unexplained = Unexplained::new(format!("the request {}", meaning(&expected, value)), show(&observed));
+    let unexplained = Unexplained::new(format!("the request {}", meaning(&expected, value)), show(&observed))
+        .sent(client.command());
     Err(bench.explain(describe(unexplained, &expected, &observed, likely)))
+}
+
+/// Says in a finding what was waited for, where the wait itself only knew that it was a datagram.
+fn expecting(mut unexplained: Unexplained, expected: String) -> Unexplained {
+    if let Stop::Finding(finding) = &mut unexplained.0 {
+        finding.expected = Some(expected);
+    }
+    unexplained
 }
 
 /// Bytes and the number that they mean.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Ended, Process, Stdout, UdpPeer, show};
-use crate::recording::{Act, Outcome, Recording};
+use crate::recording::{Act, Event, Outcome, Recording};
 use crate::suites::udp::{address, expect_request, telling};
 use crate::verdict::{Because, Stop, ensure};
 
@@ -41,7 +41,7 @@ pub fn refuses_malformed_options(bench: &mut Bench) -> Result<(), Stop> {
     // Whoever refuses everything has not understood the question.
     let server = bench.udp_peer()?;
     let mut client = start(bench, &server, &["--value", "258", "--tries", "1"])?;
-    let from = expect_request(bench, &server, 258).because("well-formed options are taken")?;
+    let from = expect_request(bench, &server, &client, 258).because("well-formed options are taken")?;
     server.send(from, &[0x01, 0x03])?;
     expect_printed(&mut client, 259, "well-formed options are taken")
 }
@@ -52,7 +52,7 @@ pub fn reports_a_failed_write(bench: &mut Bench) -> Result<(), Stop> {
     let server = bench.udp_peer()?;
     let arguments = options(&server, &[]);
     let mut client = bench.program("udp-client").arguments(&arguments).stdout(Stdout::Full).start()?;
-    let from = expect_request(bench, &server, 1).because("the client asks")?;
+    let from = expect_request(bench, &server, &client, 1).because("the client asks")?;
     server.send(from, &[0x00, 0x02])?;
     expect_reported(&client.end().because(because)?, because)?;
 
@@ -78,7 +78,7 @@ pub fn asks_again_when_nothing_comes(bench: &mut Bench) -> Result<(), Stop> {
     let mut client = start(bench, &server, &["--timeout-ms", "700", "--tries", "4"])?;
     let because = "where no answer comes, the client asks again after T";
     for _ in 0..4 {
-        expect_request(bench, &server, 1).because(because)?;
+        expect_request(bench, &server, &client, 1).because(because)?;
     }
     let because = "after --tries requests without an answer the client gives up: status 1, nothing on stdout, and a \
                    message that names whom it asked";
@@ -93,7 +93,7 @@ pub fn asks_again_when_nothing_comes(bench: &mut Bench) -> Result<(), Stop> {
     let mut client = start(bench, &server, &["--timeout-ms", "100"])?;
     client.end().because("the client gives up")?.expect_status(1).because(because)?;
     for _ in 0..3 {
-        expect_request(bench, &server, 1).because("without --tries the client asks three times")?;
+        expect_request(bench, &server, &client, 1).because("without --tries the client asks three times")?;
     }
     server.expect_nothing().because("without --tries the client asks three times")
 }
@@ -135,7 +135,7 @@ pub fn waits_on_after_junk(bench: &mut Bench) -> Result<(), Stop> {
     let wait = Duration::from_millis(900);
     let server = bench.udp_peer()?;
     let mut client = start(bench, &server, &["--timeout-ms", "900", "--tries", "2"])?;
-    let from = expect_request(bench, &server, 1).because("the client asks")?;
+    let from = expect_request(bench, &server, &client, 1).because("the client asks")?;
     // Junk that is no answer, in the middle of the wait. Whether the client then waits for what is left of T or for T
     // once more, it has passed over the junk; asking at once would mean that it took it for something.
     let early = server.receive_within(Duration::from_millis(300));
@@ -172,8 +172,8 @@ pub fn survives_a_lost_request(bench: &mut Bench) -> Result<(), Stop> {
     let because = "a lost datagram costs a wait, and the next request brings the answer";
     let server = bench.udp_peer()?;
     let mut client = start(bench, &server, &["--timeout-ms", "300"])?;
-    expect_request(bench, &server, 1).because("the client asks")?;
-    let from = expect_request(bench, &server, 1).because(because)?;
+    expect_request(bench, &server, &client, 1).because("the client asks")?;
+    let from = expect_request(bench, &server, &client, 1).because(because)?;
     server.send(from, &[0x00, 0x02])?;
     expect_printed(&mut client, 2, because)?;
 
@@ -181,7 +181,7 @@ pub fn survives_a_lost_request(bench: &mut Bench) -> Result<(), Stop> {
     let because = "the client waits T for the answer to its last request, too";
     let server = bench.udp_peer()?;
     let mut client = start(bench, &server, &["--timeout-ms", "2000", "--tries", "1", "--value", "258"])?;
-    let from = expect_request(bench, &server, 258).because("the client asks")?;
+    let from = expect_request(bench, &server, &client, 258).because("the client asks")?;
     let early = server.receive_within(Duration::from_millis(600)).map(|(bytes, _)| show(&bytes));
     bench
         .ensure(early.is_none(), "no second request with --tries 1", early.unwrap_or_default())
@@ -201,7 +201,7 @@ pub fn client_passes_over_strangers(bench: &mut Bench) -> Result<(), Stop> {
     ];
     for (what, stranger) in strangers {
         let mut client = start(bench, &server, &["--timeout-ms", "5000"])?;
-        let from = expect_request(bench, &server, 1).because("the client asks")?;
+        let from = expect_request(bench, &server, &client, 1).because("the client asks")?;
         let (forged, answer) = (telling(bench, -1), telling(bench, 1));
         stranger.send(from, &forged.to_be_bytes())?;
         server.send(from, &answer.to_be_bytes())?;
@@ -220,7 +220,7 @@ pub fn client_passes_over_wrong_sizes(bench: &mut Bench) -> Result<(), Stop> {
     for size in [0, 1, 3, 1500] {
         let server = bench.udp_peer()?;
         let mut client = start(bench, &server, &["--timeout-ms", "5000"])?;
-        let from = expect_request(bench, &server, 1).because("the client asks")?;
+        let from = expect_request(bench, &server, &client, 1).because("the client asks")?;
         let junk: Vec<u8> = bench.random().bytes(size).iter().map(|byte| byte | 1).collect();
         let answer = telling(bench, -1);
         server.send(from, &junk)?;
@@ -259,7 +259,7 @@ pub fn refuses_a_value_too_large(bench: &mut Bench) -> Result<(), Stop> {
         let because = "from -32768 to 32767 every number fits into two bytes";
         let server = bench.udp_peer()?;
         let mut client = start(bench, &server, &["--value", &value.to_string()])?;
-        let from = expect_request(bench, &server, value).because(because)?;
+        let from = expect_request(bench, &server, &client, value).because(because)?;
         server.send(from, &answer.to_be_bytes())?;
         expect_printed(&mut client, answer, because)?;
     }
@@ -270,7 +270,7 @@ pub fn asks_by_ipv6(bench: &mut Bench) -> Result<(), Stop> {
     let because = "with an IPv6 address for --host the client asks by IPv6";
     let server = bench.udp_peer_on("a", address("[::1]:5000"))?;
     let mut client = bench.start("udp-client", &["--host", "::1"])?;
-    let from = expect_request(bench, &server, 1).because(because)?;
+    let from = expect_request(bench, &server, &client, 1).because(because)?;
     server.send(from, &[0x00, 0x02])?;
     expect_printed(&mut client, 2, because)
 }
@@ -286,8 +286,9 @@ pub fn tries_each_address(bench: &mut Bench) -> Result<(), Stop> {
         let because = "a name may have several addresses, and the server need not be at the first: each is tried in turn";
         let note =
             format!("the name `both` has the addresses 127.0.0.1 and ::1, and the server is at {listens}");
-        let from =
-            expect_request(bench, &server, 1).with(|unexplained| unexplained.note(&note)).because(because)?;
+        let from = expect_request(bench, &server, &client, 1)
+            .with(|unexplained| unexplained.note(&note))
+            .because(because)?;
         server.send(from, &[0x00, 0x02])?;
         expect_printed(&mut client, 2, because)?;
     }
@@ -299,14 +300,19 @@ pub fn survives_stop_and_continue(bench: &mut Bench) -> Result<(), Stop> {
                    SO_RCVTIMEO, without any handler) means to wait again, for what is left of T";
     let server = bench.udp_peer()?;
     let mut client = start(bench, &server, &["--timeout-ms", "8000", "--tries", "1"])?;
-    let from = expect_request(bench, &server, 1).because("the client asks")?;
+    let from = expect_request(bench, &server, &client, 1).because("the client asks")?;
     let waits = |recording: &Recording, who: &str| {
-        let last = recording.of(who).last()?;
-        let waits = matches!(
-            last.act,
-            Act::Receive { .. } | Act::WaitReady { .. } | Act::Sleep { .. } | Act::WaitThread { .. }
-        );
-        (waits && last.outcome == Outcome::Pending).then_some(())
+        let waiting = |event: &Event| {
+            let waits = matches!(
+                event.act,
+                Act::Receive { .. } | Act::WaitReady { .. } | Act::Sleep { .. } | Act::WaitThread { .. }
+            );
+            waits && event.outcome == Outcome::Pending
+        };
+        let sending =
+            |event: &Event| matches!(event.act, Act::Send { .. }) && event.outcome == Outcome::Pending;
+        let settled = recording.of(who).any(waiting) && !recording.of(who).any(sending);
+        settled.then_some(())
     };
     client.until("the client waits for the answer", waits).because(because)?;
     client.signal(Signal::SIGSTOP)?;

@@ -40,6 +40,7 @@ pub fn ends_on_a_signal(bench: &mut Bench) -> Result<(), Stop> {
             .until_within(Duration::from_secs(1), &format!("the server ends by {signal}"), || {
                 (!server.is_running()).then_some(())
             })
+            .with(|unexplained| unexplained.sent(format!("{signal} to {}", server.command())))
             .because(because)?;
         let ended = server.end_with_orphans().because(because)?;
         let right = ended.code() == Some(0) || ended.signal() == Some(signal as i32);
