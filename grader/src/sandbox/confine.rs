@@ -37,7 +37,7 @@ pub struct CompilePlan {
     pub program: PathBuf,
     /// Its arguments, `argv[0]` left out.
     pub arguments: Vec<OsString>,
-    /// Its whole environment.
+    /// Its environment; TMPDIR, which is `out`, is added.
     pub env: Vec<(OsString, OsString)>,
     /// Where it runs: a directory of the grader's for this run alone, with the sources. It may read there.
     pub directory: PathBuf,
@@ -178,11 +178,14 @@ fn run(plan: &CompilePlan) -> Result<Answer, Breakdown> {
     let stdout = writer.try_clone().map_err(|error| Breakdown::system("dup", error))?;
     let mut argv = vec![plan.program.clone().into_os_string()];
     argv.extend(plan.arguments.iter().cloned());
+    let mut env = plan.env.clone();
+    env.retain(|(name, _)| name != "TMPDIR");
+    env.push(("TMPDIR".into(), plan.out.clone().into_os_string()));
     let whole = Plan {
         arena,
         program: plan.program.clone(),
         argv,
-        env: plan.env.clone(),
+        env,
         readable: plan.readable.clone(),
         stdio: [null.into(), stdout, writer],
         limits: Limits {

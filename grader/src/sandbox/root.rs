@@ -83,8 +83,12 @@ impl Root {
         self.list_etc(plan)?;
         self.list_devices()?;
         self.directory("/proc")?;
-        if plan.arena.tier == Tier::A {
-            self.steps.push(Step::Proc(text("/proc")?));
+        match plan.arena.tier {
+            Tier::A => self.steps.push(Step::Proc(text("/proc")?)),
+            // The dynamic linker and rustc's own tools find what belongs to them by /proc/self/exe. What this shows of
+            // other processes is what everybody may read.
+            _ if place.directory.is_some() => self.bind(Path::new("/proc"), Path::new("/proc"))?,
+            _ => {}
         }
         self.directory("/tmp")?;
         self.steps

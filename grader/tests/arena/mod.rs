@@ -88,11 +88,6 @@ pub fn main_with(groups: &[Group<'_>], outside: Vec<libtest_mimic::Trial>) -> Ex
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
 
-/// Whether this arena is weak: without namespaces and without another uid.
-pub fn weak(arena: Arena) -> bool {
-    arena.tier == Tier::C && !nix::unistd::geteuid().is_root()
-}
-
 /// Whether Landlock here keeps signals and abstract sockets within a program (Linux 6.12).
 pub fn landlock_has_scopes() -> bool {
     sandbox::landlock_version() >= 6
