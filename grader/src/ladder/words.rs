@@ -54,10 +54,7 @@ fn act(recording: &Recording, event: &Event) -> String {
         Act::Bind { asked, local, .. } => format!("bind{}", address(&local.or(*asked))),
         Act::Listen { backlog, .. } => format!("listen{fd} (backlog {backlog})"),
         Act::Connect { peer, .. } => format!("connect{}", address(peer)),
-        Act::Accept { peer, .. } => match peer {
-            Some(peer) => format!("{name} < {}", short(*peer)),
-            None => name.clone(),
-        },
+        Act::Accept { peer: Some(peer), .. } => format!("{name} < {}", short(*peer)),
         Act::Send { asked, done, to, head, .. } => {
             let to = to.map(|to| format!(" > {}", short(to))).unwrap_or_default();
             let part = if event.outcome.ok() && done < asked {

@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use crate::recording::{Act, Disposition, descends};
 use crate::verdict::Breakdown;
 
+use super::descriptors;
 use super::memory;
 use super::registers;
 use super::state::Call;
@@ -57,6 +58,10 @@ impl Rules {
         }
         self.rules.push(Rule { who: who.to_string(), injection, used: HashMap::new() });
         Ok(())
+    }
+
+    fn has_signals(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.injection, Injection::Signal { .. }))
     }
 
     /// The first injection for this process that `fits` and is not used up; it counts as used.
@@ -165,6 +170,11 @@ impl Tracer {
     /// Sends a signal that meets the call before it blocks.
     fn meet_signal(&mut self, pid: i32, call: &mut Call, who: &str, kind: CallKind, timed: bool) {
         let Some(process) = self.processes.get(&self.threads[&pid].process) else { return };
+        // A call that does not block is never ended by a signal.
+        let on_socket = matches!(kind, CallKind::Receive | CallKind::Accept);
+        if on_socket && self.rules.has_signals() && does_not_block(process.pid, call) {
+            return;
+        }
         let may_meet = |injection: &Injection| match injection {
             Injection::Signal { kind: wanted, signal, .. } if *wanted == kind => {
                 // signal(7): without a handler, only a call with a timeout on its socket ends early (after a stop).
@@ -251,6 +261,19 @@ fn shorten_parts(pid: i32, address: u64, count: u64, most: u64) -> Option<Forged
         }
     }
     Some(Forged::Memory(places))
+}
+
+/// Whether a receive or accept returns at once, because of its descriptor or its flags.
+fn does_not_block(process: i32, call: &Call) -> bool {
+    let a = call.entry.arguments;
+    let flags = match call.entry.number {
+        libc::SYS_recvfrom => a[3],
+        libc::SYS_recvmsg => a[2],
+        _ => 0,
+    };
+    let flags_of = |fd| nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_GETFL).ok();
+    let status = descriptors::copy(process, a[0] as i32).and_then(flags_of).unwrap_or(0);
+    flags as i32 & libc::MSG_DONTWAIT != 0 || status & libc::O_NONBLOCK != 0
 }
 
 /// Whether a thread blocks a signal.
