@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::chown;
 
 use libc::{c_int, c_long};
 use nix::sys::prctl;
@@ -88,24 +88,33 @@ pub fn sweep(uid: u32) {
 
 /// The living processes whose real uid is `uid`, this one left out.
 fn of(uid: u32) -> Vec<i32> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let own = pids.filter(|pid| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        field("Uid:").split_whitespace().next() == Some(&uid.to_string()) && !field("State:").contains('Z')
-    });
-    own.filter(|pid| *pid != std::process::id() as i32).collect()
+    let own = std::process::id() as i32;
+    let others = processes().filter(|(pid, status)| *pid != own && is_of(status, uid));
+    others.filter(|(_, status)| !field(status, "State:").contains('Z')).map(|(pid, _)| pid).collect()
 }
 
-/// How many processes and threads this user has: an ordinary user's limit counts them all.
-pub fn running(uid: Uid) -> u64 {
-    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
-    let own = processes.flatten().filter(|entry| {
-        entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit())
-            && entry.metadata().is_ok_and(|meta| meta.uid() == uid.as_raw())
-    });
-    own.map(|entry| fs::read_dir(entry.path().join("task")).map_or(0, |threads| threads.count() as u64)).sum()
+/// How many processes and threads the limit of processes counts for `uid` before the program's own: whatever else runs
+/// under it, and under root this arena, whose threads act as that uid (as the one will that watches the program).
+pub fn running(uid: u32) -> u64 {
+    let own = std::process::id() as i32;
+    let others = processes().filter(|(pid, status)| *pid != own && is_of(status, uid));
+    let others: u64 = others.filter_map(|(_, status)| field(&status, "Threads:").parse::<u64>().ok()).sum();
+    let threads = fs::read_dir("/proc/self/task").map_or(1, |threads| threads.count() as u64);
+    others + threads + 1
+}
+
+fn processes() -> impl Iterator<Item = (i32, String)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| Some((pid, fs::read_to_string(format!("/proc/{pid}/status")).ok()?)))
+}
+
+fn is_of(status: &str, uid: u32) -> bool {
+    field(status, "Uid:").split_whitespace().next() == Some(&uid.to_string())
+}
+
+fn field<'a>(status: &'a str, name: &str) -> &'a str {
+    status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim()
 }
 
 /// Init's loop without a pid namespace. It must not allocate. See [`super::init`].

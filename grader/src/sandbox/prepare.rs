@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::unistd::{geteuid, getuid};
+use nix::unistd::geteuid;
 
 use super::init::{Prepared, Strings};
 use super::root::Root;
@@ -91,9 +91,12 @@ fn strings(texts: Vec<OsString>) -> Result<Strings, Breakdown> {
 
 /// The limits in the order in which they are set: that of processes last.
 fn limits(arena: Arena, limits: &Limits) -> Vec<(u32, libc::rlimit)> {
-    // An ordinary user without namespaces shares this count with whatever else that user runs.
-    let shared = arena.tier == Tier::C && !geteuid().is_root();
-    let processes = limits.processes + if shared { plain::running(getuid()) } else { 0 };
+    let processes = match arena.tier {
+        // Init is one of them.
+        Tier::A | Tier::B => limits.processes,
+        // Without a user namespace others are counted, too, and under root not init.
+        Tier::C => plain::running(arena.uid) + limits.processes - u64::from(geteuid().is_root()),
+    };
     let both = |value: u64| libc::rlimit { rlim_cur: value, rlim_max: value };
     let (soft, hard) = limits.descriptors;
     vec![
