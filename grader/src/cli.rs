@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::{Exit, Problem};
 use crate::grade::{Request, grade, unwritable};
-use crate::report::{self, Style};
+use crate::report::{self, CheckReport, Style, VerdictName};
 use crate::schedule::Plan;
 use crate::{doctor, explain, list};
 
@@ -164,15 +164,19 @@ fn run_grade(arguments: GradeArguments) -> Result<Exit, Problem> {
     let request =
         Request { path: arguments.path, lab: arguments.lab, with: arguments.with, record: arguments.record };
     let mut report = grade(&request, &plan, command)?;
-    if arguments.ladder == LadderOf::None {
-        report.labs.iter_mut().flat_map(|lab| &mut lab.checks).for_each(|check| check.ladder = None);
-    }
+    let keeps = |check: &CheckReport| match arguments.ladder {
+        LadderOf::All => true,
+        LadderOf::Failed => check.verdict != VerdictName::Pass,
+        LadderOf::None => false,
+    };
+    let checks = report.labs.iter_mut().flat_map(|lab| &mut lab.checks);
+    checks.filter(|check| !keeps(check)).for_each(|check| check.ladder = None);
     let text = match arguments.format {
         Format::Json => report.json(),
         Format::Text => {
             let colour =
                 output.is_none() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            report::text(&report, Style { colour, passes: false })
+            report::text(&report, Style { colour, passes: arguments.ladder == LadderOf::All })
         }
     };
     if arguments.format == Format::Json || output.is_some() {

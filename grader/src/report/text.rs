@@ -99,8 +99,10 @@ impl Page<'_> {
         if check.passed.1 > 1 && check.passed.0 < check.passed.1 {
             self.field("repeated", &format!("passed {} of {} times", check.passed.0, check.passed.1));
         }
-        if let Some(finding) = &check.finding {
-            self.finding(lab, check, finding);
+        match (&check.finding, &check.ladder) {
+            (Some(finding), _) => self.finding(lab, check, finding),
+            (None, Some(ladder)) => self.ladder(ladder),
+            (None, None) => {}
         }
         if let Some(by) = &check.blocked_by {
             self.field("not asked", by);
@@ -133,11 +135,15 @@ impl Page<'_> {
         };
         self.field("because", &format!("{}{handout}", finding.because));
         if let Some(ladder) = &check.ladder {
-            self.line("");
-            self.block("", ladder, usize::MAX);
-            self.line("");
+            self.ladder(ladder);
         }
         self.field("again", &again(self.report, lab, check));
+    }
+
+    fn ladder(&mut self, ladder: &str) {
+        self.line("");
+        self.block("", ladder, usize::MAX);
+        self.line("");
     }
 
     fn field(&mut self, name: &str, value: &str) {
