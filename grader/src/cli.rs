@@ -10,6 +10,7 @@ use crate::exit::{Exit, Problem};
 use crate::grade::{Request, grade, unwritable};
 use crate::report::{self, CheckReport, Style, VerdictName};
 use crate::schedule::Plan;
+use crate::trace::TraceArguments;
 use crate::{doctor, explain, list};
 
 /// What every command's help ends with.
@@ -29,6 +30,9 @@ pub enum GraderCommand {
     /// Grade a submission: build its programs, run every check, explain what went wrong.
     #[command(after_help = GRADE_HELP)]
     Grade(GradeArguments),
+    /// Watch a program at work: run it on the bench, recorded, and draw what it does while it does it.
+    #[command(after_help = TRACE_HELP)]
+    Trace(TraceArguments),
     /// Say what this machine can do for grading, what it lacks, and the command that mends it.
     Doctor,
     /// List labs, their programs and their checks with points and requirement.
@@ -42,6 +46,12 @@ pub enum GraderCommand {
         check: String,
     },
 }
+
+const TRACE_HELP: &str = "Examples:
+  cargo xtask trace udp udp-server --peer          your server, asked by your client
+  cargo xtask trace tcp tcp-client --of solutions --peer
+  cargo xtask trace fork fork-wait -- --count 2 --interval-ms 300
+  echo hello | cargo xtask trace tcp upload-client --of solutions --peer";
 
 const GRADE_HELP: &str = "Examples:
   cargo xtask grade labs/udp                       grade your udp lab
@@ -139,6 +149,7 @@ pub fn finish(result: Result<Exit, Problem>) -> ExitCode {
 pub fn run(command: GraderCommand) -> Result<Exit, Problem> {
     match command {
         GraderCommand::Grade(arguments) => run_grade(arguments),
+        GraderCommand::Trace(arguments) => crate::trace::trace(arguments),
         GraderCommand::Doctor => {
             let (text, exit) = doctor::report();
             print(&text).map(|()| exit)

@@ -40,6 +40,11 @@ impl Problem {
         Self { exit: Exit::Usage, what: what.into(), next: next.into() }
     }
 
+    /// The grader itself failed.
+    pub fn breakdown(breakdown: &crate::verdict::Breakdown) -> Self {
+        Self { exit: Exit::Breakdown, what: breakdown.what.clone(), next: breakdown.next.clone() }
+    }
+
     /// The machine lacks something.
     pub fn machine(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self { exit: Exit::Machine, what: what.into(), next: next.into() }

@@ -151,6 +151,65 @@ fn moment(event: &Event) -> u64 {
     }
 }
 
+/// A ladder that is drawn while things happen: rows in the order in which calls end, nothing merged, nothing left out but
+/// the noise of a program's start.
+#[derive(Default)]
+pub struct Live {
+    columns: Vec<String>,
+    /// The events before this one are all drawn or not worth it; of those behind it, the ones drawn already.
+    drawn: std::collections::BTreeSet<u64>,
+    next: usize,
+    start: Option<u64>,
+}
+
+impl Live {
+    /// Nothing is drawn yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rows of the calls that have ended since the last time.
+    pub fn new_lines(&mut self, recording: &Recording) -> Vec<String> {
+        let mut lines = Vec::new();
+        for event in recording.events.iter().skip(self.next) {
+            if event.outcome != Outcome::Pending && self.drawn.insert(event.seq) {
+                lines.extend(self.line(recording, event));
+            }
+        }
+        let ended = |event: &&Event| event.outcome != Outcome::Pending;
+        self.next += recording.events.iter().skip(self.next).take_while(ended).count();
+        lines
+    }
+
+    /// The rows of the calls that have not ended.
+    pub fn pending_lines(&mut self, recording: &Recording) -> Vec<String> {
+        let pending = recording.events.iter().filter(|event| event.outcome == Outcome::Pending);
+        pending.flat_map(|event| self.line(recording, event)).collect()
+    }
+
+    /// The row of an event, with a head before the first one of its process.
+    fn line(&mut self, recording: &Recording, event: &Event) -> Vec<String> {
+        if weight(event) == 0 {
+            return Vec::new();
+        }
+        let start = *self.start.get_or_insert(event.enter.seen);
+        let mut lines = Vec::new();
+        let column = self.columns.iter().position(|column| *column == event.who).unwrap_or_else(|| {
+            self.columns.push(event.who.clone());
+            lines.push(format!("{:TIME$}{}* {}", "", " ".repeat((self.columns.len() - 1) * LIVE), event.who));
+            self.columns.len() - 1
+        });
+        let at = moment(event).max(start);
+        let text = words::call(recording, event);
+        let row = Row { at, column, text, weight: 0, seq: None, times: 1 };
+        lines.push(line(&row, start, LIVE, None));
+        lines
+    }
+}
+
+/// The width of a live ladder's column: it does not know how many there will be.
+const LIVE: usize = 40;
+
 fn packet_weight(packet: &Packet) -> u8 {
     match packet.headers() {
         // An acknowledgement alone tells little.

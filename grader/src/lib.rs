@@ -34,4 +34,5 @@ pub mod schedule;
 pub mod stub;
 pub mod subject;
 pub mod suites;
+pub mod trace;
 pub mod verdict;

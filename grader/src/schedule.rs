@@ -15,6 +15,7 @@ use crate::check::Check;
 use crate::compile::{Compiler, Unbuilt};
 use crate::lanes::{self, Lane};
 use crate::subject::Subject;
+use crate::trace::TRACE_ARENA;
 use crate::verdict::{Breakdown, Verdict};
 
 /// How long an arena may take. Its own deadlines are shorter; this one is for an arena that hangs.
@@ -330,9 +331,10 @@ pub fn become_arena_if_asked() -> Option<ExitCode> {
         return other_role;
     }
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_none_or(|argument| argument != ARENA) || arguments.next().is_some() {
+    let role = arguments.next()?;
+    if ![ARENA, TRACE_ARENA].iter().any(|name| role == *name) || arguments.next().is_some() {
         return None;
     }
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
-    Some(crate::ask::arena())
+    Some(if role == ARENA { crate::ask::arena() } else { crate::trace::arena() })
 }
