@@ -34,6 +34,10 @@
 //!
 //! A program that needs CAP_NET_RAW ([`Plan::net_raw`]) stays in the arena's user namespace, which owns its network, with
 //! that capability alone; it is uid 0 there.
+//!
+//! Where there are no namespaces (tier C) steps 2 and 5 have none, init is a subreaper that ends its tree when it is
+//! asked to or the arena dies, and the program takes a uid of its own in step 8, as which the arena acts by then; see
+//! `plain`. Compilers run in the same sandbox, with other things in view; see [`CompilePlan`].
 
 mod arena;
 mod confine;

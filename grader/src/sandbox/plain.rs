@@ -10,7 +10,7 @@ use libc::{c_int, c_long};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{Pid, Uid, geteuid, getresuid};
+use nix::unistd::{Pid, geteuid, getresuid};
 
 use super::tree::signal;
 use crate::verdict::Breakdown;
