@@ -1,0 +1,81 @@
+//! A process for each client; the total is in memory that is shared on purpose, so the answers are right.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    let mut arguments = labkit::Arguments::new("usage: threaded-server [--host ADDR] [--port PORT]");
+    let host = arguments.text("--host", "0.0.0.0");
+    let port = arguments.number("--port", 0..=u16::MAX, 5000);
+    arguments.finish();
+    match run(&host, port) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{host}:{port}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(host: &str, port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind((host, port))?;
+    if port == 0 {
+        writeln!(io::stdout(), "Listening on {}", listener.local_addr()?)?;
+    }
+    // SAFETY: a new mapping, shared with the children, that is never unmapped; SIGCHLD is ignored, which runs no code.
+    let total = unsafe {
+        let _ = nix::sys::signal::signal(nix::sys::signal::SIGCHLD, nix::sys::signal::SigHandler::SigIgn);
+        let (protection, flags) = (nix::libc::PROT_READ | nix::libc::PROT_WRITE, nix::libc::MAP_SHARED);
+        let page =
+            nix::libc::mmap(std::ptr::null_mut(), 4096, protection, flags | nix::libc::MAP_ANONYMOUS, -1, 0);
+        &*page.cast::<AtomicI64>()
+    };
+    for client in listener.incoming() {
+        match client {
+            Ok(client) => {
+                // SAFETY: there is one thread only.
+                if let Ok(nix::unistd::ForkResult::Child) = unsafe { nix::unistd::fork() } {
+                    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::SIGKILL);
+                    let _ = serve(client, total);
+                    return Ok(());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+    Ok(())
+}
+
+fn serve(client: TcpStream, total: &AtomicI64) -> io::Result<()> {
+    let mut lines = BufReader::new(&client);
+    loop {
+        let mut line = Vec::new();
+        lines.by_ref().take(1025).read_until(b'\n', &mut line)?;
+        let Some(text) = line.strip_suffix(b"\n") else {
+            if line.len() == 1025 {
+                (&client).write_all(b"error: too long\n")?;
+            }
+            return Ok(());
+        };
+        if text == b"quit" {
+            return Ok(());
+        }
+        match number(text) {
+            Some(number) => {
+                let total = total.fetch_add(number, Ordering::SeqCst).wrapping_add(number);
+                (&client).write_all(format!("total {total}\n").as_bytes())?;
+            }
+            None => (&client).write_all(b"error: ?\n")?,
+        }
+    }
+}
+
+fn number(line: &[u8]) -> Option<i64> {
+    let number = std::str::from_utf8(line).ok()?.strip_prefix("add ")?;
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    (digits.len() <= 19 && digits.chars().all(|digit| digit.is_ascii_digit())).then(|| number.parse().ok())?
+}
