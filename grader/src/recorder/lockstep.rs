@@ -5,6 +5,8 @@
 //! each comes to its next send. Threads that serve equal requests then read a shared total at the same moment, before
 //! any of them has written it; a program that adds under a lock, or atomically, gives each its own answer all the same.
 //! A thread that blocks (on a lock that another of them holds) leaves the turn to the others until it goes on.
+//! *Slow motion*: one thread that has just received runs instruction by instruction, and the others run freely. What it
+//! does in two steps that should be one then lasts long enough for another thread to come between, wherever that is.
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,8 @@ const TRAP_BRKPT: i32 = 1;
 const TRAP_TRACE: i32 = 2;
 /// How many instructions run between two looks at what else happened.
 const STEPS_IN_A_ROW: u64 = 64;
+/// After so many instructions the recorder's thread looks what the bench wants.
+const STEPS_AT_ONCE: u64 = 512;
 
 /// What is held, and what runs in lockstep.
 #[derive(Debug, Default)]
@@ -45,7 +49,10 @@ enum Held {
 #[derive(Debug)]
 struct Lockstep {
     who: String,
+    /// How many run in turn; one alone runs slowly beside others that run freely.
     threads: usize,
+    /// Whether one that runs slowly was chosen.
+    chosen: bool,
     /// Those that have received and wait for the others.
     parked: Vec<i32>,
     parked_since: Instant,
@@ -161,10 +168,11 @@ impl Tracer {
                 self.go_on(pid, 0);
             }
         }
-        if threads > 1 {
-            let (now, parked, runners) = (Instant::now(), Vec::new(), Vec::new());
+        if threads > 0 {
+            let (parked, runners) = (Vec::new(), Vec::new());
+            let (turn, steps, chosen, parked_since) = (0, 0, false, Instant::now());
             self.holds.lockstep =
-                Some(Lockstep { who, threads, parked, parked_since: now, runners, turn: 0, steps: 0 });
+                Some(Lockstep { who, threads, chosen, parked, parked_since, runners, turn, steps });
         }
     }
 
@@ -179,6 +187,9 @@ impl Tracer {
         else {
             return false;
         };
+        if lockstep.threads == 1 && std::mem::replace(&mut lockstep.chosen, true) {
+            return false;
+        }
         if lockstep.parked.is_empty() {
             lockstep.parked_since = Instant::now();
         }
@@ -186,9 +197,11 @@ impl Tracer {
         true
     }
 
-    /// Runs the threads in turn until all of them are away or done; called whenever the recorder wakes up.
-    pub(super) fn run_lockstep(&mut self) {
-        while let Some(pid) = self.next_turn() {
+    /// Runs the threads in turn until all of them are away or done, or for a while; called whenever the recorder wakes up.
+    /// Whether there is more to do.
+    pub(super) fn run_lockstep(&mut self) -> bool {
+        for _ in 0..STEPS_AT_ONCE {
+            let Some(pid) = self.next_turn() else { return false };
             if !self.step(pid, 0) {
                 self.leave_lockstep(pid);
                 continue;
@@ -199,13 +212,15 @@ impl Tracer {
                     self.set_runner(pid, State::Away);
                 }
             }
-            let Some(lockstep) = self.holds.lockstep.as_mut() else { return };
+            let Some(lockstep) = self.holds.lockstep.as_mut() else { return false };
             lockstep.steps += 1;
             let away = lockstep.runners.iter().any(|runner| runner.state == State::Away);
-            if away || lockstep.steps % STEPS_IN_A_ROW == 0 {
+            if away || lockstep.threads == 1 || lockstep.steps % STEPS_IN_A_ROW == 0 {
                 self.serve_stops();
+                self.tell_bench();
             }
         }
+        true
     }
 
     fn step(&mut self, pid: i32, signal: i32) -> bool {
@@ -236,14 +251,14 @@ impl Tracer {
         loop {
             let lockstep = self.holds.lockstep.as_mut()?;
             let count = lockstep.runners.len();
-            if count >= 2 && lockstep.steps <= MOST_STEPS {
+            if count >= lockstep.threads.min(2) && lockstep.steps <= MOST_STEPS {
                 let mut order = (1..=count).map(|ahead| (lockstep.turn + ahead) % count);
                 let place = order.find(|place| lockstep.runners[*place].state == State::Ready)?;
                 lockstep.turn = place;
                 lockstep.runners[place].state = State::Steps;
                 return Some(lockstep.runners[place].pid);
             }
-            // One alone, or threads that come to no send, run freely.
+            // What is left of several, or threads that come to no send, run freely.
             let runners: Vec<Runner> = lockstep.runners.drain(..).collect();
             let ready = runners.iter().filter(|runner| runner.state == State::Ready);
             ready.for_each(|runner| self.go_on(runner.pid, 0));

@@ -170,6 +170,9 @@ impl Recorder {
     /// take different paths (a first allocation), later ones do not. A program that guards what its threads share is
     /// only slowed down: tens of thousands of instructions take some tenths of a second. If not all come within half a
     /// second, those that came run alone. 0 ends it.
+    ///
+    /// With 1, the next thread that receives runs instruction by instruction, once, until it sends, and the others run
+    /// freely: let other clients send many requests meanwhile.
     pub fn interleave(&self, who: &str, threads: usize) -> Result<(), Breakdown> {
         self.ask(|reply| Command::Interleave(who.to_string(), threads, reply))
     }

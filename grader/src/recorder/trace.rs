@@ -135,7 +135,7 @@ impl Tracer {
                 }
             }
             self.serve_stops();
-            self.run_lockstep();
+            let more = self.run_lockstep();
             self.read_reports();
             self.tell_bench();
             if self.shared.clock.skips() {
@@ -144,7 +144,9 @@ impl Tracer {
             if end.is_some_and(|end| self.trees.iter().all(|tree| tree.ended) || Instant::now() > end) {
                 return;
             }
-            self.wait();
+            if !more {
+                self.wait();
+            }
         }
     }
 
@@ -177,7 +179,7 @@ impl Tracer {
         }
     }
 
-    fn tell_bench(&mut self) {
+    pub(super) fn tell_bench(&mut self) {
         if std::mem::take(&mut self.news) {
             let _ = self.shared.changed.write(1);
         }

@@ -168,7 +168,7 @@ pub const SUITE: Suite = Suite {
             Core,
             3,
             ["threaded-server"],
-            "Are two additions right that happen at the same moment?"
+            "Are additions right that come while another is under way?"
         )
         .plain()
         .recorder()

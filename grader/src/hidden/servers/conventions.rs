@@ -24,7 +24,9 @@ pub fn servers_refuse_malformed_options(bench: &mut Bench) -> Result<(), Stop> {
         bench.refuses(program, malformed[at])?;
         bench.refuses(program, malformed[(at + 1) % malformed.len()])?;
         bench.refuses(program, malformed[(at + 2) % malformed.len()])?;
-        let server = bench.tcp_server(program, &["--port", "6010", "--host", "127.0.0.1"], 6010)?;
+        let port = 6010 + at as u16;
+        let server =
+            bench.tcp_server(program, &["--port", &port.to_string(), "--host", "127.0.0.1"], port)?;
         expect_served(bench, &server)?;
         let printed = server.stdout();
         ensure(
@@ -93,15 +95,17 @@ fn expect_no_silent_failure(bench: &Bench, mut server: Process) -> Result<(), St
 pub fn servers_bind_the_host_asked_for(bench: &mut Bench) -> Result<(), Stop> {
     const ANY: &str = "without --host a server serves any interface, so that other hosts reach it";
     const HOST: &str = "--host is the address to bind, and no other";
-    for program in PROGRAMS {
+    // Each on ports of its own: what an earlier one leaves behind is not this check's question.
+    for (program, port) in PROGRAMS.into_iter().zip((6020..).step_by(10)) {
         let mut default = bench.tcp_server(program, &[], PORT)?;
         let address = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), PORT));
         let client = Client { peer: bench.tcp_connect_from("b", address).because(ANY)? };
         client.add(1, 1)?;
+        client.peer.reset();
         end(&mut default)?;
         let hosts = [
-            ("127.0.0.1", 6020, SocketAddr::from((Ipv4Addr::LOCALHOST, 6020))),
-            ("::1", 6021, SocketAddr::from((Ipv6Addr::LOCALHOST, 6021))),
+            ("127.0.0.1", port, SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            ("::1", port + 1, SocketAddr::from((Ipv6Addr::LOCALHOST, port + 1))),
         ];
         for (host, port, address) in hosts {
             let mut server =
@@ -113,7 +117,11 @@ pub fn servers_bind_the_host_asked_for(bench: &mut Bench) -> Result<(), Stop> {
             expect_served(bench, &server)?;
             end(&mut server)?;
         }
-        let mut server = bench.tcp_server(program, &["--host", "localhost", "--port", "6022"], 6022)?;
+        let mut server = bench.tcp_server(
+            program,
+            &["--host", "localhost", "--port", &(port + 2).to_string()],
+            port + 2,
+        )?;
         let bound = server.bound();
         ensure(
             bound.ip().is_loopback(),

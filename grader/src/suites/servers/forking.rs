@@ -2,8 +2,8 @@
 
 use super::conversation::{Client, PORT, served_by, serves_beside_silent_clients};
 use crate::bench::Bench;
-use crate::recording::Act;
-use crate::verdict::{Because, Stop, Unexplained, ensure};
+use crate::recording::{Act, Event};
+use crate::verdict::{Because, Stop, ensure};
 
 /// Each client is answered by a child of the listening process that was born after accept.
 pub fn forking_makes_a_child_for_each_client(bench: &mut Bench) -> Result<(), Stop> {
@@ -13,36 +13,49 @@ pub fn forking_makes_a_child_for_each_client(bench: &mut Bench) -> Result<(), St
     for (client, total) in clients.iter().zip([111, 222]) {
         client.add(total, total)?;
     }
-    let recording = bench.recording()?;
-    let mut served: Vec<&str> = Vec::new();
+    let mut served: Vec<String> = Vec::new();
     for client in &clients {
-        let (accepted, answer) = served_by(&recording, client)?;
+        let (accepted, answer) = {
+            let recording = bench.recording()?;
+            let (accepted, answer) = served_by(&recording, client)?;
+            (accepted.clone(), answer.clone())
+        };
         let by_whom = match (answer.who == server.who(), answer.thread) {
             (true, 0) => format!("{} itself has answered", answer.who),
             (true, _) => format!("a thread of {} itself has answered", answer.who),
             (false, _) => format!("{} has answered", answer.who),
         };
-        let born = recording
-            .of(server.who())
-            .find(|event| matches!(&event.act, Act::Fork { child, .. } if *child == answer.who));
-        let Some(born) = born else {
-            return Err(Unexplained::new("a child of the listening process answers", by_whom)).because(CHILD);
-        };
+        ensure(is_child(&answer.who, server.who()), "a child of the listening process answers", by_whom)
+            .because(CHILD)?;
+        // A child may have answered before its parent is back from fork.
+        let born = server
+            .until("the birth of the child that answers", |recording, who| {
+                let birth =
+                    |event: &&Event| matches!(&event.act, Act::Fork { child, .. } if *child == answer.who);
+                recording.of(who).find(birth).map(|event| event.seq)
+            })
+            .because(CHILD)?;
         let observed = match accepted.who == server.who() {
             true => format!("{} was born before its client was accepted", answer.who),
             false => format!("{} has accepted the client itself", accepted.who),
         };
         ensure(
-            accepted.who == server.who() && accepted.seq < born.seq,
+            accepted.who == server.who() && accepted.seq < born,
             "the listening process accepts, and forks then",
             observed,
         )
         .because(CHILD)?;
         let observed = format!("{} has answered both", answer.who);
-        ensure(!served.contains(&answer.who.as_str()), "a child for each client", observed).because(CHILD)?;
-        served.push(&answer.who);
+        ensure(!served.contains(&answer.who), "a child for each client", observed).because(CHILD)?;
+        served.push(answer.who);
     }
     Ok(())
+}
+
+/// Whether a process was born of the other one: `server.2` of `server`.
+fn is_child(who: &str, parent: &str) -> bool {
+    let number = who.strip_prefix(parent).and_then(|rest| rest.strip_prefix('.'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Silent clients hold nobody up.
