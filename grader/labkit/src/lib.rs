@@ -13,6 +13,7 @@
 //! ```
 
 use std::fmt::Display;
+use std::io::Write;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -88,7 +89,8 @@ impl Arguments {
 
     /// Prints the problem and the usage line on stderr and ends the program with status 2.
     pub fn refuse(&self, problem: &str) -> ! {
-        eprintln!("{problem}\n{}", self.usage);
+        // Not `eprintln!`: it panics where stderr cannot be written to.
+        let _ = writeln!(std::io::stderr(), "{problem}\n{}", self.usage);
         std::process::exit(2)
     }
 
