@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// How many checks run at once on each processor at most: beyond this they only get in each other's way.
 const CHECKS_PER_CORE: usize = 16;
 /// How many checks run on each processor however busy the machine is.
-const CHECKS_PER_BUSY_CORE: usize = 2;
+const CHECKS_PER_BUSY_CORE: usize = 4;
 /// How many processes may queue for each processor when another check is started.
 const QUEUE_PER_CORE: usize = 3;
 /// How often a head waits before it looks at the machine again.
