@@ -187,7 +187,8 @@ fn run_grade(arguments: GradeArguments) -> Result<Exit, Problem> {
         Format::Text => {
             let colour =
                 output.is_none() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            report::text(&report, Style { colour, passes: arguments.ladder == LadderOf::All })
+            let passes = report.labs.len() == 1 || arguments.ladder == LadderOf::All;
+            report::text(&report, Style { colour, passes })
         }
     };
     if arguments.format == Format::Json || output.is_some() {

@@ -282,3 +282,51 @@ fn archives_are_taken_like_directories() {
     }
     drop(lab);
 }
+
+/// The parent of a process, as /proc says.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A process and all that it started, directly or not.
+fn family_of(ancestor: u32) -> Vec<u32> {
+    let all: Vec<u32> = fs::read_dir("/proc")
+        .expect("/proc is there")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    let descends =
+        |pid: &u32| std::iter::successors(Some(*pid), |pid| parent_of(*pid)).any(|pid| pid == ancestor);
+    all.into_iter().filter(descends).collect()
+}
+
+#[rstest]
+#[case(nix::sys::signal::Signal::SIGINT)]
+#[case(nix::sys::signal::Signal::SIGTERM)]
+#[case(nix::sys::signal::Signal::SIGKILL)]
+fn whoever_ends_the_grader_ends_all_of_it(#[case] signal: nix::sys::signal::Signal) {
+    let (_place, lab) = a_submission();
+    // A program that never ends, so that there is something to end whenever the signal comes.
+    fs::write(first_program(&lab), "fn main() { loop { std::thread::park(); } }\n").expect("write it");
+    let mut grader = grade(&lab).stdout(std::process::Stdio::null()).spawn().expect("start it");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    // The grader, an arena, an init and a program.
+    let mut family = family_of(grader.id());
+    while family.len() < 4 && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+        family = family_of(grader.id());
+    }
+    assert!(family.len() >= 4, "it started nothing: {family:?}");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(grader.id() as i32), signal).expect("signal it");
+    let status = grader.wait().expect("wait for it");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(signal as i32));
+    let lives = |pid: &&u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    };
+    while family.iter().any(|pid| lives(&pid)) && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert_eq!(family.iter().find(lives), None, "something outlived the grader");
+}

@@ -73,8 +73,11 @@ pub fn try_subjects(lab: &str, names: &[String], only: &[String], brief: bool) -
             failed.join(", ")
         );
         if !brief {
-            let mut report =
-                Report::new(lab_report.subject.clone(), "cargo xtask grade labs".to_string(), plan.tier);
+            let mut report = Report::new(
+                lab_report.subject.clone(),
+                format!("cargo xtask try {lab} {}", lab_report.subject),
+                plan.tier,
+            );
             report.labs.push(lab_report);
             println!("{}", report::text(&report, Style::default()));
         }
