@@ -4,6 +4,8 @@
 
 mod words;
 
+use std::collections::HashSet;
+
 use crate::recording::ledger::STILL_OPEN;
 use crate::recording::{Act, Event, Object, Outcome, Packet, Recording};
 
@@ -37,8 +39,8 @@ pub fn tells_something(recording: &Recording) -> bool {
 
 /// Draws a recording. `marked` is the `seq` of the event that shows what went wrong; without it the likeliest is marked.
 pub fn draw(recording: &Recording, marked: Option<u64>) -> String {
-    let (columns, hidden) = columns(recording);
     let marked = marked.or_else(|| suspect(recording));
+    let (columns, hidden) = columns(recording, marked);
     let (rows, left_out) = choose(merge(rows(recording, &columns)), marked);
     let wide = (WIDTH - TIME) / columns.len().max(1);
     let width = wide.clamp(NARROWEST, WIDEST);
@@ -76,14 +78,24 @@ pub fn draw(recording: &Recording, marked: Option<u64>) -> String {
     lines.join("\n")
 }
 
-/// The processes in the order in which they began, at most so many; `the wire` in the middle where packets were
-/// captured.
-fn columns(recording: &Recording) -> (Vec<String>, usize) {
-    let mut columns = recording.processes();
+/// The processes in the order in which they began, at most so many: first those that the marked event and blocked calls
+/// belong to, then those that began last. `the wire` comes beside the first where packets were captured.
+fn columns(recording: &Recording, marked: Option<u64>) -> (Vec<String>, usize) {
+    let processes = recording.processes();
     let wire = !recording.packets.is_empty();
     let most = MOST_COLUMNS - usize::from(wire);
-    let hidden = columns.len().saturating_sub(most);
-    columns.truncate(most);
+    let matters = |who: &String| {
+        let own = |event: &Event| event.who == *who;
+        let is_marked = recording.events.iter().any(|event| own(event) && Some(event.seq) == marked);
+        let blocked = recording.events.iter().any(|event| own(event) && event.outcome == Outcome::Pending);
+        (is_marked, blocked)
+    };
+    let mut order: Vec<usize> = (0..processes.len()).collect();
+    order.sort_by_key(|place| std::cmp::Reverse((matters(&processes[*place]), *place)));
+    order.truncate(most);
+    order.sort_unstable();
+    let hidden = processes.len() - order.len();
+    let mut columns: Vec<String> = order.into_iter().map(|place| processes[place].clone()).collect();
     if wire {
         columns.insert(1.min(columns.len()), WIRE.to_string());
     }
@@ -112,9 +124,11 @@ fn is_failure(event: &Event) -> bool {
 
 fn rows(recording: &Recording, columns: &[String]) -> Vec<Row> {
     let place = |name: &str| columns.iter().position(|column| column == name);
+    let errands = errands(recording);
     let mut rows: Vec<Row> = recording
         .events
         .iter()
+        .filter(|event| !words::object(&event.act).is_some_and(|object| errands.contains(object)))
         .filter_map(|event| {
             let text = words::call(recording, event);
             let (column, seq) = (place(&event.who)?, Some(event.seq));
@@ -133,6 +147,22 @@ fn rows(recording: &Recording, columns: &[String]) -> Vec<Row> {
     }
     rows.sort_by_key(|row| row.at);
     rows
+}
+
+/// The sockets that the C library opens on its own errands, to look up a name and to put its addresses in order.
+fn errands(recording: &Recording) -> HashSet<&Object> {
+    let mut errands = HashSet::new();
+    for event in &recording.events {
+        match &event.act {
+            Act::Open { object, family: libc::AF_NETLINK, .. } => drop(errands.insert(object)),
+            Act::Connect { object, peer: None, .. } if !event.outcome.ok() => drop(errands.insert(object)),
+            Act::Connect { object, peer: Some(peer), .. } if peer.port() == 0 => drop(errands.insert(object)),
+            // Inodes are used again.
+            Act::Open { object, .. } => drop(errands.remove(object)),
+            _ => {}
+        }
+    }
+    errands
 }
 
 /// Where an event stands: a call that waited for something stands where that came.

@@ -226,6 +226,22 @@ impl Recording {
         self.events.iter().filter(move |event| event.who == who)
     }
 
+    /// What had been recorded at a moment of real time: calls that had not returned then are pending again.
+    pub fn until(mut self, real: u64) -> Self {
+        self.events.retain(|event| event.enter.real <= real);
+        self.packets.retain(|packet| packet.at.real <= real);
+        for event in self.events.iter_mut().filter(|event| event.exit.real > real) {
+            (event.outcome, event.exit) = (Outcome::Pending, event.enter);
+            match &mut event.act {
+                Act::Receive { done, end, from, .. } => (*done, *end, *from) = (0, false, None),
+                Act::Accept { connection, peer, .. } => (*connection, *peer) = (None, None),
+                Act::Reap { child, status, .. } => (*child, *status) = (None, None),
+                _ => {}
+            }
+        }
+        self
+    }
+
     /// The events of one process and all that descend from it.
     pub fn of_tree<'a>(&'a self, who: &'a str) -> impl Iterator<Item = &'a Event> {
         self.events.iter().filter(move |event| descends(&event.who, who))

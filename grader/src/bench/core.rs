@@ -11,7 +11,7 @@ use super::process::Streams;
 use crate::ask::Launch;
 use crate::check::Setup;
 use crate::host::Host;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, clock};
 use crate::sandbox::Arena;
 use crate::verdict::Unexplained;
 
@@ -38,6 +38,8 @@ pub struct Core {
     pub plain: Cell<bool>,
     /// Whether what is waited for shows without an event, so that it must be looked for every few milliseconds.
     pub watching: Cell<bool>,
+    /// When a finding was last made (`CLOCK_REALTIME`): what the programs do after that is no evidence.
+    pub found_at: Cell<u64>,
 }
 
 /// Why a wait ended without what it waited for.
@@ -172,6 +174,7 @@ impl Core {
 
     /// What a reader should know beside a finding: how each program stands, and what it said on stderr.
     pub fn notes(&self, mut unexplained: Unexplained) -> Unexplained {
+        self.found_at.set(clock::read(libc::CLOCK_REALTIME));
         self.pump();
         let streams = self.streams.borrow();
         // Of many programs, one after another, those that have ended before are no evidence.

@@ -47,7 +47,7 @@ use crate::ask::Launch;
 use crate::check::Check;
 use crate::host::Host;
 use crate::recorder::packets::Capture;
-use crate::recorder::{Options, Recorder};
+use crate::recorder::{Options, Recorder, clock};
 use crate::recording::{Packet, Recording};
 use crate::sandbox::Arena;
 use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained, ensure};
@@ -81,6 +81,7 @@ impl Bench {
             commands: RefCell::default(),
             plain: Cell::new(check.plain),
             watching: Cell::new(false),
+            found_at: Cell::new(0),
         };
         let bench =
             Self { core: Rc::new(core), random: Random::new(seed, check.name), capture: RefCell::default() };
@@ -266,11 +267,16 @@ impl Bench {
             .because(because)
     }
 
-    /// What was recorded so far, packets included.
+    /// What was recorded so far, packets included. Of a check that has just ended with a finding, what was recorded
+    /// until then: that its peers closed their connections as it ended is no evidence.
     pub fn so_far(&self) -> Recording {
+        const JUST_ENDED: u64 = 100_000_000;
         // Packets that cannot be read are not worth a breakdown: the verdict stands without them.
         let _ = self.packets();
-        self.core.recorder.recording().clone()
+        let recording = self.core.recorder.recording().clone();
+        let found_at = self.core.found_at.get();
+        let since = clock::read(libc::CLOCK_REALTIME).saturating_sub(found_at);
+        if since < JUST_ENDED { recording.until(found_at) } else { recording }
     }
 
     /// Ends every program and gives what was recorded.

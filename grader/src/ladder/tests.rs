@@ -40,7 +40,7 @@ fn blocked_row_is_marked() {
       0.0  bind 0.0.0.0:5000
       1.0  recvfrom 2: 00 01 < :40000
       2.0  recvfrom 2: 00 02 < :40000
->     3.0  recvfrom 3 (room 1024) ... (blocked here)";
+>     3.0  blocked in recvfrom 3 (room 1024)";
     assert_eq!(drawn, expected);
 }
 
@@ -49,7 +49,7 @@ fn long_recording_fits_and_says_what_is_missing() {
     let drawn = draw(&recording(200), None);
     assert!(drawn.lines().count() <= 25, "{drawn}");
     assert!(drawn.contains("... 183 rows left out"), "{drawn}");
-    assert!(drawn.lines().last().unwrap().contains("blocked here"), "{drawn}");
+    assert!(drawn.lines().last().unwrap().contains("blocked in"), "{drawn}");
 }
 
 #[test]

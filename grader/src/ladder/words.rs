@@ -7,6 +7,19 @@ use nix::sys::signal::Signal;
 
 use crate::recording::{Act, Event, Object, Outcome, Packet, Recording};
 
+/// The object that a call was about, where it was a socket's.
+pub fn object(act: &Act) -> Option<&Object> {
+    match act {
+        Act::Open { object, .. }
+        | Act::Bind { object, .. }
+        | Act::Connect { object, .. }
+        | Act::Send { object, .. }
+        | Act::Receive { object, .. }
+        | Act::Close { object, .. } => Some(object),
+        _ => None,
+    }
+}
+
 /// A packet: from where to where, and what.
 pub fn packet(packet: &Packet) -> String {
     match packet.headers() {
@@ -31,7 +44,7 @@ fn short(address: SocketAddr) -> String {
 pub fn call(recording: &Recording, event: &Event) -> String {
     let mut text = act(recording, event);
     match event.outcome {
-        Outcome::Pending => text.push_str(" ... (blocked here)"),
+        Outcome::Pending => text.insert_str(0, "blocked in "),
         Outcome::Err(errno) => text.push_str(&format!(" = {:?}", Errno::from_raw(errno))),
         Outcome::Interrupted => text.push_str(" = EINTR"),
         Outcome::Refused(errno) => text.push_str(&format!(" = {:?}, by the sandbox", Errno::from_raw(errno))),
