@@ -98,9 +98,14 @@ impl Unexplained {
         self.edit(|finding| finding.likely = Some(mistake.into()))
     }
 
-    /// Adds a further fact.
+    /// Adds a further fact, unless it is there already.
     pub fn note(self, fact: impl Into<String>) -> Self {
-        self.edit(|finding| finding.notes.push(fact.into()))
+        let fact = fact.into();
+        self.edit(|finding| {
+            if !finding.notes.contains(&fact) {
+                finding.notes.push(fact);
+            }
+        })
     }
 
     fn edit(mut self, edit: impl FnOnce(&mut Finding)) -> Self {

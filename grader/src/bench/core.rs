@@ -174,8 +174,8 @@ impl Core {
 
     /// What a reader should know beside a finding: how each program stands, and what it said on stderr.
     pub fn notes(&self, mut unexplained: Unexplained) -> Unexplained {
+        self.settle();
         self.found_at.set(clock::read(libc::CLOCK_REALTIME));
-        self.pump();
         let streams = self.streams.borrow();
         // Of many programs, one after another, those that have ended before are no evidence.
         let latest = streams.len().saturating_sub(2);
@@ -196,6 +196,14 @@ impl Core {
             }
         }
         unexplained
+    }
+
+    /// Waits a moment for the programs to come to rest: one that is just dying, or just about to wait, is told by where
+    /// it ends up.
+    fn settle(&self) {
+        const MOMENT: Duration = Duration::from_millis(200);
+        let _ = self.wait_within(MOMENT, &[], || self.recorder.stuck().then_some(()));
+        self.pump();
     }
 
     /// How a program stands: ended and how, or blocked in what.

@@ -150,7 +150,10 @@ fn server_answers_nothing_else(bench: &mut Bench) -> Result<(), Stop> {
     let mut server = bench.tcp_server("tcp-server", &[], PORT)?;
     let client = bench.tcp_connect(server.local()).because(conversation::CONNECTS)?;
     client.half_close();
-    let said = client.receive_to_end(1000).because(SILENT)?;
+    let said = client
+        .receive_to_end(1000)
+        .with(|unmet| conversation::with_reads_past_the_end(bench, &server, unmet))
+        .because(SILENT)?;
     bench
         .ensure(said.is_empty(), "nothing before the end of the stream", show(&said))
         .with(|unmet| unmet.sent("nothing, and then the end of the stream"))
@@ -179,6 +182,7 @@ fn server_ends_with_its_client(bench: &mut Bench) -> Result<(), Stop> {
     client.half_close();
     client
         .expect_end()
+        .with(|unmet| conversation::with_reads_past_the_end(bench, &server, unmet))
         .because("at end of file the server closes the connection, so that the client sees the end too")?;
     let ended = server.end().because("one connection is all that the server serves without --count")?;
     ended.expect_status(0).because("a program that has finished its work ends with status 0")
@@ -208,7 +212,9 @@ fn client_says_hello(bench: &mut Bench) -> Result<(), Stop> {
     ended.expect_stdout("Received: Hi!\n").because("the client prints `Received: ` and the answer")?;
     ended.expect_status(0).because(ENDS)?;
     let more = server.take();
-    ensure(more.is_empty(), "nothing after `Hello!`", quote(&more)).because(SENDS)
+    ensure(more.is_empty(), "nothing after `Hello!`", quote(&more))
+        .with(|unmet| if more == b"\n" { unmet.likely("a newline was sent with the message") } else { unmet })
+        .because(SENDS)
 }
 
 fn client_closes_the_connection(bench: &mut Bench) -> Result<(), Stop> {

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::bench::{Bench, Process, Random, TcpPeer, show};
+use crate::recording::{Act, Event};
 use crate::verdict::{Because, Expected, Stop, Unexplained, ensure};
 
 /// The port of all four programs.
@@ -52,6 +53,18 @@ pub fn expect_answers(observed: &[u8], message: &[u8]) -> Expected {
             unmet
         }
     })
+}
+
+/// Adds what the recording shows of a server that does not take the end of file for an end.
+pub fn with_reads_past_the_end(bench: &Bench, server: &Process, unmet: Unexplained) -> Unexplained {
+    let recording = bench.recorder().recording();
+    let ends = |event: &&Event| matches!(event.act, Act::Receive { end: true, .. });
+    if recording.events.iter().filter(|event| event.who.starts_with(server.who())).filter(ends).count() < 3 {
+        return unmet;
+    }
+    unmet.likely(
+        "a receive that gives 0 is the end of file, not a message: the server reads it again and again",
+    )
 }
 
 /// The sum of a receipt.
@@ -129,9 +142,7 @@ fn mistaken_receipt(observed: &[u8], data: &[u8]) -> Option<String> {
         ));
     }
     if counted > count {
-        return Some(format!(
-            "{counted} bytes were counted, and only {count} came: a buffer's unused rest does not count"
-        ));
+        return Some(format!("{counted} bytes were counted, and only {count} are data"));
     }
     (counted == count && summed == u32::MAX)
         .then(|| "the sum stops at its largest value instead of wrapping".to_string())

@@ -11,8 +11,11 @@ pub fn upload_server_answers_after_the_end(bench: &mut Bench) -> Result<(), Stop
     let mut data = Vec::new();
     for size in [300, 1, 700] {
         let piece = bench.random().bytes(size);
-        client.send(&piece).because(RECEIVES)?;
-        client.until_taken().because(RECEIVES)?;
+        if let Err(unmet) = client.send(&piece).and_then(|()| client.until_taken()) {
+            // What came too early says more than that nothing is read any more.
+            client.expect_nothing().because(LATER)?;
+            return Err(unmet).because(RECEIVES);
+        }
         client.expect_nothing().because(LATER)?;
         data.extend(piece);
     }
