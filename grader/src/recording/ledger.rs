@@ -1,5 +1,7 @@
 //! The end-of-run ledger: what the programs left behind, each with its price.
 
+use std::collections::HashSet;
+
 use super::{Act, Object, Outcome, Recording};
 
 /// What a program that ends may leave to the system; most do.
@@ -72,9 +74,11 @@ impl Recording {
 
     /// Connections whose peer has ended its direction while the process still holds them (CLOSE_WAIT).
     fn half_closed(&self) -> Vec<String> {
+        // A program that reads the same end again and again does so thousands of times: the first time tells.
+        let mut seen = HashSet::new();
         let ended = self.events.iter().filter_map(|event| match &event.act {
             Act::Receive { object, end: true, .. } if event.outcome == Outcome::Ok(0) => {
-                Some((event, object))
+                seen.insert((&event.who, object)).then_some((event, object))
             }
             _ => None,
         });
