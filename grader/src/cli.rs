@@ -10,6 +10,7 @@ use crate::exit::{Exit, Problem};
 use crate::grade::{Request, grade, unwritable};
 use crate::report::{self, CheckReport, Style, VerdictName};
 use crate::schedule::Plan;
+use crate::styles::StylesArguments;
 use crate::trace::TraceArguments;
 use crate::{doctor, explain, list};
 
@@ -33,6 +34,9 @@ pub enum GraderCommand {
     /// Watch a program at work: run it on the bench, recorded, and draw what it does while it does it.
     #[command(after_help = TRACE_HELP)]
     Trace(TraceArguments),
+    /// Measure the servers of the lab `servers` side by side: clients served while one is silent, memory, processes and
+    /// threads.
+    Styles(StylesArguments),
     /// Say what this machine can do for grading, what it lacks, and the command that mends it.
     Doctor,
     /// List labs, their programs and their checks with points and requirement.
@@ -149,6 +153,7 @@ pub fn finish(result: Result<Exit, Problem>) -> ExitCode {
 pub fn run(command: GraderCommand) -> Result<Exit, Problem> {
     match command {
         GraderCommand::Grade(arguments) => run_grade(arguments),
+        GraderCommand::Styles(arguments) => crate::styles::styles(arguments),
         GraderCommand::Trace(arguments) => crate::trace::trace(arguments),
         GraderCommand::Doctor => {
             let (text, exit) = doctor::report();

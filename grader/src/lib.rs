@@ -32,6 +32,7 @@ pub mod report;
 pub mod sandbox;
 pub mod schedule;
 pub mod stub;
+pub mod styles;
 pub mod subject;
 pub mod suites;
 pub mod trace;

@@ -14,6 +14,7 @@ use crate::ask::{Answer, Ask, Launch, Tier};
 use crate::check::Check;
 use crate::compile::{Compiler, Unbuilt};
 use crate::lanes::{self, Lane};
+use crate::styles::STYLES_ARENA;
 use crate::subject::Subject;
 use crate::trace::TRACE_ARENA;
 use crate::verdict::{Breakdown, Verdict};
@@ -332,9 +333,13 @@ pub fn become_arena_if_asked() -> Option<ExitCode> {
     }
     let mut arguments = std::env::args_os().skip(1);
     let role = arguments.next()?;
-    if ![ARENA, TRACE_ARENA].iter().any(|name| role == *name) || arguments.next().is_some() {
+    if ![ARENA, TRACE_ARENA, STYLES_ARENA].iter().any(|name| role == *name) || arguments.next().is_some() {
         return None;
     }
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
-    Some(if role == ARENA { crate::ask::arena() } else { crate::trace::arena() })
+    Some(match role.to_str() {
+        Some(ARENA) => crate::ask::arena(),
+        Some(TRACE_ARENA) => crate::trace::arena(),
+        _ => crate::styles::arena(),
+    })
 }

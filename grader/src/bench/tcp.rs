@@ -152,6 +152,19 @@ impl TcpPeer {
         }
     }
 
+    /// The next bytes within so long, or `None`: nothing came, or the connection is over.
+    pub fn receive_within(&self, patience: std::time::Duration) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 65_536];
+        let come = self.core.wait_within(patience, &readable(&self.stream), || {
+            match (&self.stream).read(&mut buffer) {
+                Ok(count) => Some(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                Err(_) => Some(0),
+            }
+        });
+        come.ok().filter(|count| *count > 0).map(|count| buffer[..count].to_vec())
+    }
+
     /// What has come so far, without waiting.
     pub fn take(&self) -> Vec<u8> {
         let mut all = Vec::new();
