@@ -15,7 +15,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const UID: u32 = 61_001;
 
 fn main() -> ExitCode {
-    if let Some(code) = grader::sandbox::confine_if_asked() {
+    if let Some(code) = grader::schedule::become_arena_if_asked() {
         return code;
     }
     let trials: &[(&str, fn())] = &[
@@ -64,7 +64,7 @@ impl Bed {
 
     fn plan(&self, program: &Path, arguments: &[&str], readable: Vec<PathBuf>) -> CompilePlan {
         CompilePlan {
-            tier: Tier::A,
+            tier: tiers()[0],
             uid: UID,
             program: program.to_path_buf(),
             arguments: arguments.iter().map(Into::into).collect(),
@@ -91,6 +91,13 @@ impl Bed {
     }
 }
 
+/// The tiers that this machine has, the best one first.
+fn tiers() -> Vec<Tier> {
+    let all = [Tier::A, Tier::B, Tier::C];
+    let best = grader::probe::probe().expect("this machine can be probed").tier;
+    all.into_iter().skip_while(|tier| *tier != best).collect()
+}
+
 fn sysroot() -> PathBuf {
     let output = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().into()
@@ -105,7 +112,7 @@ fn run(plan: &CompilePlan) -> Compiled {
 }
 
 fn honest_program_compiles_and_runs() {
-    for tier in [Tier::A, Tier::B, Tier::C] {
+    for tier in tiers() {
         let bed = Bed::new("fn main() { println!(\"{}\", include_str!(\"program.rs\").len()); }");
         let compiled = bed.rustc(|plan| plan.tier = tier);
         assert!(compiled.status.success(), "{tier:?}: {compiled:?}");
@@ -132,12 +139,11 @@ fn error_keeps_its_words() {
 fn files_of_the_machine_are_not_there() {
     let own = std::env::current_exe().unwrap();
     let home = std::env::var("HOME").unwrap_or_default();
-    let all = [Tier::A, Tier::B, Tier::C];
-    let tiers = if grader::sandbox::landlock_version() > 0 { &all[..] } else { &all[..2] };
-    for tier in tiers {
+    let walled = |tier: &Tier| *tier != Tier::C || grader::sandbox::landlock_version() > 0;
+    for tier in tiers().into_iter().filter(walled) {
         for path in ["/etc/shadow", "/etc/hostname", own.to_str().unwrap(), &format!("{home}/.bashrc")] {
             let source = format!("fn main() {{ include_bytes!({path:?}); }}");
-            let compiled = Bed::new(&source).rustc(|plan| plan.tier = *tier);
+            let compiled = Bed::new(&source).rustc(|plan| plan.tier = tier);
             assert_eq!(compiled.status.code(), Some(1), "{path}: {compiled:?}");
             assert!(compiled.messages.contains("couldn't read"), "{path}: {compiled:?}");
         }
@@ -157,11 +163,15 @@ fn sources_cannot_be_written() {
     let bed = Bed::new("");
     let compiled =
         bed.shell("echo x > src/bin/program.rs; echo y > new; echo z > out/fine; touch /usr/x", |_| ());
-    assert_eq!(compiled.messages.matches("Read-only").count(), 3, "{compiled:?}");
+    let refused = |reason: &str| compiled.messages.matches(reason).count();
+    assert_eq!(refused("Read-only") + refused("Permission denied"), 3, "{compiled:?}");
     assert_eq!(fs::read(bed.out().join("fine")).unwrap(), b"z\n");
 }
 
 fn there_is_no_network() {
+    if !Path::new("/usr/bin/python3").exists() {
+        return;
+    }
     let script = "import socket\ntry: socket.socket()\nexcept PermissionError: print('refused')";
     let bed = Bed::new("");
     let compiled = run(&bed.plan(Path::new("/usr/bin/python3"), &["-I", "-c", script], Vec::new()));
@@ -182,6 +192,9 @@ fn time_is_limited() {
 }
 
 fn memory_is_limited() {
+    if !Path::new("/usr/bin/python3").exists() {
+        return;
+    }
     let script = "a = []\nwhile True: a.append(bytearray(b'x') * (1 << 20))";
     let bed = Bed::new("");
     let mut plan = bed.plan(Path::new("/usr/bin/python3"), &["-I", "-c", script], Vec::new());
