@@ -33,7 +33,7 @@ fn a_program_alone_is_drawn_with_its_children() {
 #[test]
 fn a_program_that_never_ends_is_shown_where_it_waits() {
     let drawn = trace(&["udp", "udp-server", "--seconds", "2"]).assert().success();
-    drawn.stdout(contains("(blocked here)").and(contains("udp-server is blocked in")));
+    drawn.stdout(contains("blocked in recvfrom 3").and(contains("udp-server is blocked in")));
 }
 
 #[test]
