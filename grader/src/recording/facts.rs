@@ -288,4 +288,4 @@ impl Recording {
 
 #[cfg(test)]
 #[path = "facts_tests.rs"]
-mod tests;
+pub(super) mod tests;

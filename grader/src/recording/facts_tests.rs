@@ -2,7 +2,7 @@ use super::*;
 use crate::recording::{Disposition, Event};
 
 /// A recording in which the processes do these things, one after another, all with success.
-fn recording(acts: Vec<(&str, Act)>) -> Recording {
+pub fn recording(acts: Vec<(&str, Act)>) -> Recording {
     let event = |(seq, (who, act)): (usize, (&str, Act))| {
         let at = Stamp { real: seq as u64 * 1000, seen: seq as u64 * 1000 };
         let (who, call, outcome) = (who.to_string(), String::new(), Outcome::Ok(0));

@@ -312,3 +312,7 @@ fn busy_loop(recording: &Recording, who: &str) -> Option<Mistake> {
     }
     None
 }
+
+#[cfg(test)]
+#[path = "mistakes_tests.rs"]
+mod tests;
