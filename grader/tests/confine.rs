@@ -180,7 +180,7 @@ fn there_is_no_network() {
 
 fn time_is_limited() {
     let source = "const fn f() { let mut n = 0u64; loop { n = n.wrapping_add(1); if n == 1 << 60 { break } } }\n\
-        #[allow(long_running_const_eval)] const _: () = f(); fn main() {}";
+        #[expect(long_running_const_eval)] const _: () = f(); fn main() {}";
     let start = std::time::Instant::now();
     let compiled = Bed::new(source).rustc(|plan| plan.limits.seconds = 1);
     assert!(
