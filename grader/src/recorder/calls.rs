@@ -66,7 +66,11 @@ impl Tracer {
             // Its outcome is known: what is open can be closed, and a handler can be set.
             let open = !matches!(&act, Act::Close { object: Object::Other(kind), .. } if kind.is_empty());
             let outcome = if open { Outcome::Ok(0) } else { Outcome::Err(libc::EBADF) };
+            let closing = asked.fd.filter(|_| matches!(act, Act::Close { .. }));
             self.record(pid, &name, asked.fd, act, outcome);
+            if let Some(thread) = self.threads.get_mut(&pid) {
+                thread.closing = closing;
+            }
             return self.go_on(pid, 0);
         }
         let event = self.record(pid, &name, asked.fd, act, Outcome::Pending);

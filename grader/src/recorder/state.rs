@@ -63,6 +63,8 @@ pub struct Thread {
     pub stopped: bool,
     /// Whether it was let run for one instruction.
     pub steps: bool,
+    /// The descriptor that it was about to close when it was let run.
+    pub closing: Option<i32>,
 }
 
 /// A call from its entry to its exit.
@@ -125,7 +127,16 @@ impl Process {
 impl Thread {
     /// A thread that runs.
     pub fn new(process: i32, index: u32) -> Self {
-        Self { process, index, call: None, interrupted: None, ending: false, stopped: false, steps: false }
+        Self {
+            process,
+            index,
+            call: None,
+            interrupted: None,
+            ending: false,
+            stopped: false,
+            steps: false,
+            closing: None,
+        }
     }
 }
 

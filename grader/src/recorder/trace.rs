@@ -9,21 +9,19 @@
 //! If this thread ends, for whatever reason, the kernel kills every tracee (EXITKILL).
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 
 use crate::recording::{Act, Event, Object, Outcome};
-use crate::sandbox;
 use crate::verdict::Breakdown;
+use crate::{host, sandbox};
 
 use super::idle::Idle;
 use super::inject::Rules;
@@ -190,7 +188,8 @@ impl Tracer {
         if self.traces {
             plan.traced_calls = syscalls::numbers();
         }
-        let tree = in_namespace(host.as_fd(), || sandbox::spawn(plan))??;
+        let tree = host::enter(host.as_fd(), || sandbox::spawn(plan))
+            .map_err(|error| Breakdown::system("cannot enter a host", error))??;
         let init = tree.init.try_clone().map_err(|error| Breakdown::system("cannot keep a pidfd", error))?;
         let started = Started { who: who.clone(), pid: tree.program_pid, init_pid: tree.init_pid, init };
         let (pid, index) = (tree.program_pid, self.trees.len());
@@ -244,6 +243,7 @@ impl Tracer {
         }
         if let Some(thread) = self.threads.get_mut(&pid) {
             thread.stopped = matches!(stop, Stop::Halted(_));
+            thread.closing = None;
         }
         match stop {
             Stop::Entry => self.entry(pid),
@@ -458,13 +458,22 @@ impl Tracer {
 
     fn is_last(&self, process: i32, fd: i32, object: &Object) -> bool {
         let Some(own) = self.processes.get(&process) else { return true };
-        if self.known.duplicated.contains(object)
-            && descriptors::all(process).iter().any(|(other, same)| *other != fd && same == object)
-        {
+        if self.known.duplicated.contains(object) && self.holds(process, object, Some(fd)) {
             return false;
         }
-        let others = self.processes.values().filter(|other| other.tree == own.tree && other.pid != process);
-        !others.into_iter().any(|other| descriptors::all(other.pid).iter().any(|(_, same)| same == object))
+        // A process on its way out no longer counts: whoever closes after its end was recorded is the last.
+        let others = self
+            .processes
+            .values()
+            .filter(|other| other.tree == own.tree && other.pid != process && other.alive > 0);
+        !others.into_iter().any(|other| self.holds(other.pid, object, None))
+    }
+
+    /// Whether a process has a descriptor of an object, besides those that it is just closing and this one.
+    fn holds(&self, process: i32, object: &Object, besides: Option<i32>) -> bool {
+        let threads = self.threads.values().filter(|thread| thread.process == process);
+        let closing: Vec<i32> = threads.filter_map(|thread| thread.closing).chain(besides).collect();
+        descriptors::all(process).iter().any(|(fd, same)| same == object && !closing.contains(fd))
     }
 
     fn inject(&mut self, who: &str, injection: Injection) -> Result<(), Breakdown> {
@@ -480,29 +489,6 @@ impl Tracer {
             "this check needs the recorder, and ptrace is not permitted here",
             "run the grader where ptrace is permitted (`cargo xtask doctor` says what is missing)",
         ))
-    }
-}
-
-/// Runs `work` with this thread in another network namespace.
-fn in_namespace<T>(host: std::os::fd::BorrowedFd<'_>, work: impl FnOnce() -> T) -> Result<T, Breakdown> {
-    let failed = |error| Breakdown::system("cannot enter a host's network namespace", error);
-    let own = File::open("/proc/thread-self/ns/net")
-        .map_err(|error| Breakdown::system("cannot open the network namespace", error))?;
-    if same_file(host.as_raw_fd(), own.as_raw_fd()) {
-        return Ok(work());
-    }
-    setns(host, CloneFlags::CLONE_NEWNET).map_err(failed)?;
-    let result = work();
-    setns(own.as_fd(), CloneFlags::CLONE_NEWNET).map_err(failed)?;
-    Ok(result)
-}
-
-fn same_file(a: i32, b: i32) -> bool {
-    // SAFETY: both numbers are descriptors that their owners keep open during this call.
-    let (a, b) = unsafe { (std::os::fd::BorrowedFd::borrow_raw(a), std::os::fd::BorrowedFd::borrow_raw(b)) };
-    match (nix::sys::stat::fstat(a), nix::sys::stat::fstat(b)) {
-        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
-        _ => false,
     }
 }
 
