@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::bench::{Bench, Ended, Stdin, Stdout, quote};
+use crate::bench::{Bench, Ended, Process, Stdin, Stdout, quote};
+use crate::recording::{Act, Event, Outcome};
 use crate::suites::tcp::conversation::{CONNECTS, ENDS, PORT, answers_a_byte, line, local, receipt, serves};
 use crate::verdict::{Because, Stop, ensure};
 
@@ -139,11 +140,13 @@ pub fn signals_end_no_wait(bench: &mut Bench) -> Result<(), Stop> {
     const WAITS: &str = "a stop and a continue, or a signal that is ignored by default, ends no wait";
     let signals = [Signal::SIGSTOP, Signal::SIGCONT, Signal::SIGWINCH, Signal::SIGCHLD, Signal::SIGURG];
     let server = bench.tcp_server("tcp-server", &[], PORT)?;
+    until_it_waits(bench, &server);
     signals.iter().try_for_each(|signal| server.signal(*signal))?;
     let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
     for _ in 0..2 {
         client.send(b"x").because(WAITS)?;
         client.expect(b"Hi!").because(WAITS)?;
+        until_it_waits(bench, &server);
         signals.iter().try_for_each(|signal| server.signal(*signal))?;
     }
     answers_a_byte(&client, bench.random())?;
@@ -152,11 +155,35 @@ pub fn signals_end_no_wait(bench: &mut Bench) -> Result<(), Stop> {
     let mut client = bench.start("tcp-client", &["--port", "5001"])?;
     let server = listener.accept().because(CONNECTS)?;
     server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
+    until_it_waits(bench, &client);
     signals.iter().try_for_each(|signal| client.signal(*signal))?;
     server.send(b"Hi!").because("the client waits for the answer")?;
     let ended = client.end().because(WAITS)?;
     ended.expect_stdout("Received: Hi!\n").because(WAITS)?;
     ended.expect_status(0).because(WAITS)
+}
+
+/// Waits until the program has come to a stop in a call that waits for its peer. One that never does is not waited for:
+/// it will be asked all the same.
+pub fn until_it_waits(bench: &Bench, process: &Process) {
+    const LOOKS: u32 = 20;
+    let (mut calls, mut quiet) = (0, 0);
+    let _ = bench.until_within(Duration::from_secs(3), "the program waits", || {
+        let running = process.is_running();
+        let recording = bench.recorder().recording();
+        let own = || recording.events.iter().filter(|event| event.who.starts_with(process.who()));
+        let waits = |event: &Event| {
+            let for_its_peer = matches!(
+                event.act,
+                Act::Send { .. } | Act::Receive { .. } | Act::Accept { .. } | Act::WaitReady { .. }
+            );
+            for_its_peer && event.outcome == Outcome::Pending
+        };
+        let made = own().count();
+        quiet = if made == calls && own().any(waits) { quiet + 1 } else { 0 };
+        calls = made;
+        (quiet > LOOKS || !running).then_some(())
+    });
 }
 
 pub fn uploads_keep_the_conventions(bench: &mut Bench) -> Result<(), Stop> {

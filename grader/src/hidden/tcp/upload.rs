@@ -1,12 +1,10 @@
 //! Uploads in the large: sums that wrap, calls that take a part, memory that stays small, peers that go away.
 
-use std::time::Duration;
-
 use super::client::{is_an_error, names_the_address};
+use super::conventions::until_it_waits;
 use super::server;
-use crate::bench::{Bench, Ended, Process, Stdin, TcpPeer, difference, show};
+use crate::bench::{Bench, Ended, Stdin, TcpPeer, difference, show};
 use crate::recorder::Injection;
-use crate::recording::{Act, Event, Outcome};
 use crate::suites::tcp::conversation::{
     CONNECTS, ENDS, PORT, RECEIPT, RECEIVES, expect_receipt, line, local, receipt, receipt_of, sum,
 };
@@ -167,6 +165,7 @@ pub fn upload_client_waits_for_a_slow_reader(bench: &mut Bench) -> Result<(), St
     let listener = bench.tcp_listen(local(PORT))?;
     let mut client = bench.program("upload-client").stdin(Stdin::Bytes(data.clone())).start()?;
     let server = listener.accept().because(CONNECTS)?;
+    // Nobody reads what it sends, so it comes to a stop.
     until_it_waits(bench, &client);
     let received = server.receive_to_end(data.len()).because(SLOW)?;
     arrived(bench, &data, &received).because(SLOW)?;
@@ -174,25 +173,6 @@ pub fn upload_client_waits_for_a_slow_reader(bench: &mut Bench) -> Result<(), St
     let ended = client.end().because(ENDS)?;
     ended.expect_stdout(line(data.len(), receipt(&data))).because(SLOW)?;
     ended.expect_status(0).because(SLOW)
-}
-
-/// Waits until the client has come to a stop because nobody reads what it sends. One that never comes to a stop is not
-/// waited for: it will be asked all the same.
-fn until_it_waits(bench: &Bench, client: &Process) {
-    const LOOKS: u32 = 25;
-    let (mut calls, mut quiet) = (0, 0);
-    let _ = bench.until_within(Duration::from_secs(3), "the client waits", || {
-        let recording = bench.recorder().recording();
-        let own = || recording.events.iter().filter(|event| event.who.starts_with(client.who()));
-        let waits = |event: &Event| {
-            let sends = matches!(event.act, Act::Send { .. } | Act::WaitReady { .. });
-            sends && event.outcome == Outcome::Pending
-        };
-        let made = own().count();
-        quiet = if made == calls && own().any(waits) { quiet + 1 } else { 0 };
-        calls = made;
-        (quiet > LOOKS || !client.is_running()).then_some(())
-    });
 }
 
 pub fn upload_server_restarts_and_refuses_a_second_copy(bench: &mut Bench) -> Result<(), Stop> {
