@@ -6,12 +6,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::Instant;
 
 use nix::poll::PollFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::bytes::{difference, show};
-use super::core::{Core, Late, readable};
+use super::core::{Core, Late, PATIENCE, readable};
 use super::sockets::{self, State, Which};
 use crate::verdict::{Breakdown, Expected, Unexplained};
 
@@ -49,9 +50,11 @@ impl TcpPeer {
         let failed = match made.connect(&address.into()) {
             Ok(()) => None,
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
-                let outcome = core.wait(&[(made.as_fd(), PollFlags::POLLOUT)], || match made.take_error() {
-                    Ok(Some(error)) => Some(Some(error)),
-                    _ => made.peer_addr().ok().map(|_| None),
+                let outcome = retried(|| {
+                    core.wait(&[(made.as_fd(), PollFlags::POLLOUT)], || match made.take_error() {
+                        Ok(Some(error)) => Some(Some(error)),
+                        _ => made.peer_addr().ok().map(|_| None),
+                    })
                 });
                 match outcome {
                     Ok(error) => error,
@@ -403,6 +406,17 @@ pub(super) fn listening(
 fn stream_socket(address: SocketAddr) -> Result<Socket, Breakdown> {
     Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
         .map_err(|error| Breakdown::system("cannot create the bench's own socket", error))
+}
+
+/// Waits for a connection although every program waits: where the backlog was full, the kernel asks again after a second.
+fn retried<T>(mut wait: impl FnMut() -> Result<T, Late>) -> Result<T, Late> {
+    let begin = Instant::now();
+    loop {
+        match wait() {
+            Err(Late::Stuck) if begin.elapsed() < PATIENCE => {}
+            other => return other,
+        }
+    }
 }
 
 /// A network error in a student's words.

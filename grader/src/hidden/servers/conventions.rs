@@ -70,9 +70,15 @@ fn expect_no_silent_failure(bench: &Bench, mut server: Process) -> Result<(), St
         "a write error on stdout (a full disk) is a failure like any other: status 1, and no panic";
     let ended = bench.until("the program ends, or waits for clients", || {
         let recording = bench.recorder().recording();
-        let waits = recording.of(server.who()).any(|event| {
-            event.outcome == Outcome::Pending
-                && matches!(event.act, Act::Accept { .. } | Act::WaitReady { .. })
+        let own = || recording.of(server.who());
+        let listens = own().find(|event| matches!(event.act, Act::Listen { .. })).map(|event| event.seq);
+        let waits = own().any(|event| {
+            let waits = match event.act {
+                Act::Accept { .. } => true,
+                Act::WaitReady { timeout, .. } => timeout != Some(0),
+                _ => false,
+            };
+            waits && event.outcome == Outcome::Pending && listens.is_some_and(|listens| listens < event.seq)
         });
         drop(recording);
         if server.is_running() { waits.then_some(false) } else { Some(true) }

@@ -8,7 +8,7 @@ use super::economy::expect_quiet;
 use crate::bench::{Bench, Limited, Process, State};
 use crate::recorder::{CallKind, Injection};
 use crate::recording::{Act, Outcome};
-use crate::suites::servers::conversation::{Client, PORT};
+use crate::suites::servers::conversation::{Client, PORT, until_idle};
 use crate::verdict::{Because, Expected, Stop, Unexplained};
 
 const LIVES_ON: &str =
@@ -101,6 +101,7 @@ pub fn recovers_when_descriptors_were_scarce(bench: &mut Bench, program: &str) -
     const AGAIN: &str = "a server accepts again within two seconds after a descriptor is free";
     let server = bench.tcp_server(program, &[], PORT)?;
     expect_served(bench, &server).because(LIVES_ON)?;
+    until_idle(bench);
     let taken: Vec<i32> = server.descriptors().into_iter().map(|(number, _)| number).collect();
     let free = (0..).find(|number| !taken.contains(number)).unwrap_or(0);
     let usual = server.limit(Limited::Descriptors, free as u64)?;
@@ -124,6 +125,7 @@ pub fn recovers_when_descriptors_were_scarce(bench: &mut Bench, program: &str) -
     scarce.because(LIVES_ON)?;
     server.expect_running().with(|unexplained| unexplained.sent(NO_DESCRIPTOR)).because(LIVES_ON)?;
     expect_quiet(bench, &server).with(|unexplained| unexplained.sent(NO_DESCRIPTOR)).because(SCARCE)?;
+    server.expect_running().with(|unexplained| unexplained.sent(NO_DESCRIPTOR)).because(LIVES_ON)?;
 
     server.limit(Limited::Descriptors, usual)?;
     let late = Client::connect(bench, &server)?;
@@ -154,6 +156,7 @@ pub fn survives_a_refused_helper(bench: &mut Bench, program: &str) -> Result<(),
     let server = bench.tcp_server(program, &[], PORT)?;
     let ann = Client::connect(bench, &server)?;
     ann.add(1, 1)?;
+    until_idle(bench);
     // Its init is a process of the same user too.
     let running: u32 = 1 + server.processes().iter().map(|process| process.threads).sum::<u32>();
     let usual = server.limit(Limited::Processes, u64::from(running))?;

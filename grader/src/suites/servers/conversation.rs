@@ -213,3 +213,10 @@ pub fn served_by<'a>(recording: &'a Recording, client: &Client) -> Result<(&'a E
         .find(|event| matches!(&event.act, Act::Send { object, .. } if object == connection));
     Ok((accepted, answer.ok_or_else(|| missed("answer"))?))
 }
+
+/// Waits until every thread of every program waits for something, if that comes soon: then nobody is in the middle of
+/// something that what follows could meet by chance.
+pub fn until_idle(bench: &Bench) {
+    const SOON: std::time::Duration = std::time::Duration::from_millis(600);
+    let _ = bench.until_within(SOON, "idle programs", || bench.recorder().stuck().then_some(()));
+}
