@@ -69,6 +69,13 @@ pub struct Answer {
     pub recording: Option<Recording>,
 }
 
+impl Answer {
+    /// The same check with another outcome.
+    pub fn failed(self, finding: Box<Finding>) -> Self {
+        Self { verdict: Verdict::Fail(finding), ..self }
+    }
+}
+
 /// The whole life of an arena: reads an [`Ask`] from stdin, answers it, writes the [`Answer`] to stdout. Nothing but the
 /// answer goes there, and no program on the bench ever holds that descriptor.
 pub fn arena() -> std::process::ExitCode {

@@ -11,13 +11,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::ask::{Answer, Ask, Launch, Tier};
+use crate::bench::Random;
 use crate::check::Check;
 use crate::compile::{Compiler, Unbuilt};
 use crate::lanes::{self, Lane};
 use crate::styles::STYLES_ARENA;
 use crate::subject::Subject;
 use crate::trace::TRACE_ARENA;
-use crate::verdict::{Breakdown, Verdict};
+use crate::verdict::{Breakdown, Finding, Verdict};
 
 /// How long an arena may take. Its own deadlines are shorter; this one is for an arena that hangs.
 const ARENA_LIMIT: Duration = Duration::from_secs(120);
@@ -258,6 +259,10 @@ impl Run<'_> {
                 Ok(answer) if answer.verdict == Verdict::Pass => {
                     passed += 1;
                     if passed == self.plan.repeat {
+                        let answer = match self.behaves_unwatched(check, lane) {
+                            Some(finding) => answer.failed(finding),
+                            None => answer,
+                        };
                         return Asked { check, answer, passed: (passed, passed) };
                     }
                 }
@@ -268,7 +273,43 @@ impl Run<'_> {
         broken(check, Breakdown::new("asked no time at all", "repeat at least once"))
     }
 
+    /// Whether a check is the one of some program's that is asked without a recorder too.
+    fn is_sampled(&self, check: &Check) -> bool {
+        let seed = self.plan.seed.unwrap_or_else(|| self.subject.seed());
+        check.programs.iter().any(|program| {
+            let starts = |other: &&Check| !other.setup.recorder && other.programs.contains(program);
+            let eligible: Vec<&Check> = self.subject.suite.all().filter(starts).collect();
+            let choice = Random::new(seed, program).next() as usize % eligible.len().max(1);
+            eligible.get(choice).is_some_and(|chosen| chosen.name == check.name)
+        })
+    }
+
+    /// A program can find out that it is traced, and behave only then. So one check of each program, chosen by the seed,
+    /// is asked again without a recorder when it has passed, and must pass as well; a finding counts when it can be had
+    /// again.
+    fn behaves_unwatched(&self, check: &'static Check, lane: Lane) -> Option<Box<Finding>> {
+        if !self.is_sampled(check) {
+            return None;
+        }
+        let fails = |lane| match self.ask_recorded(check, lane, false).ok()?.verdict {
+            Verdict::Fail(finding) => Some(finding),
+            _ => None,
+        };
+        let mut finding = fails(lane)?;
+        let again = fails(Lane::Quiet).is_some()
+            && self.ask(check, Lane::Quiet).is_ok_and(|answer| answer.verdict == Verdict::Pass);
+        if !again {
+            return None;
+        }
+        finding.likely = Some("the program does this only where no recorder traces it".to_string());
+        Some(finding)
+    }
+
     fn ask(&self, check: &'static Check, lane: Lane) -> Result<Answer, Breakdown> {
+        self.ask_recorded(check, lane, true)
+    }
+
+    fn ask_recorded(&self, check: &'static Check, lane: Lane, trace: bool) -> Result<Answer, Breakdown> {
         let _place = lanes::enter(lane);
         let programs = check
             .programs
@@ -283,7 +324,7 @@ impl Run<'_> {
             programs,
             seed: self.plan.seed.unwrap_or_else(|| self.subject.seed()),
             tier: self.plan.tier,
-            trace: true,
+            trace,
             record: self.plan.record,
             uid: next_uid(),
         };
