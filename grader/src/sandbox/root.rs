@@ -167,6 +167,12 @@ impl Root {
                 self.bind(Path::new(name), Path::new(name))?;
             }
         }
+        // Some distributions keep what Java cannot start without here, and only link to it from /usr.
+        for entry in fs::read_dir("/etc")?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with("java-") {
+                self.bind(&entry.path(), &entry.path())?;
+            }
+        }
         Ok(())
     }
 
