@@ -403,6 +403,17 @@ fn refused_pipe_is_reported(bench: &mut Bench) -> Result<(), Stop> {
     let start = bench.program("pipeline").arguments(&["cat", "|", "cat", "|", "cat"]);
     let mut program = start.limits(|limits| limits.descriptors = (4, 4)).start()?;
     let ended = program.end_with_orphans().because("without its pipes the pipeline cannot go on: it ends")?;
+    // An interpreter may need a descriptor to start at all; what dies of that has not been refused a pipe.
+    let refused =
+        |event: &crate::recording::Event| matches!(event.act, Act::Pipe { .. } | Act::OpenPair { .. });
+    let tried = {
+        let recording = bench.recorder().recording();
+        !recording.recorded || recording.of_tree(program.who()).any(refused)
+    };
+    if !tried {
+        let works = bench.run("pipeline", &["cat", "|", "cat", "|", "cat"])?;
+        return works.expect_status(0).because("three stages that read nothing end with status 0");
+    }
     let because = "a refused system call is a failure of the program itself: reason, status 1";
     let note = "it may have 4 descriptors only: beside 0, 1 and 2 there is no room for a pipe (EMFILE)";
     ended.expect_status(1).with(|unexplained| unexplained.note(note)).because(because)?;
