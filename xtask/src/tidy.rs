@@ -83,6 +83,9 @@ fn rust(file: &str, text: &str, ratchet: &mut Ratchet, complaints: &mut Vec<Stri
         if line.trim_start().starts_with("#[allow(") || line.trim_start().starts_with("#![allow(") {
             complain("use #[expect(.., reason = \"..\")]: it tells when it is no longer needed");
         }
+        if line.trim_start().starts_with("&& let ") {
+            complain("Rust 1.85 (rust-version) knows no `&& let`: nest the two, or match");
+        }
         if (in_suites || visible) && line.contains("sleep(") {
             complain("a sleep is no synchronisation: wait for what must happen");
         }

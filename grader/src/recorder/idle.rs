@@ -126,9 +126,8 @@ impl Tracer {
             number if is_time(number) => libc::CLOCK_REALTIME,
             _ => return false,
         };
-        if self.shared.clock.skips()
-            && let Some(now) = self.shared.clock.program_reads(clock)
-        {
+        let skipping = self.shared.clock.skips();
+        if let Some(now) = skipping.then(|| self.shared.clock.program_reads(clock)).flatten() {
             let written = match entry.number {
                 libc::SYS_clock_gettime => write_time(pid, a[1], now, Unit::Nanoseconds),
                 libc::SYS_gettimeofday => a[0] == 0 || write_time(pid, a[0], now, Unit::Microseconds),

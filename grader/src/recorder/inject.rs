@@ -51,10 +51,11 @@ pub enum Forged {
 impl Rules {
     /// Adds an injection for a program and its children.
     pub fn add(&mut self, who: &str, injection: Injection) -> Result<(), Breakdown> {
-        if let Injection::Signal { signal, .. } = &injection
-            && Signal::try_from(*signal).is_err()
-        {
-            return Err(Breakdown::new(format!("{signal} is no signal"), "mend the check"));
+        match &injection {
+            Injection::Signal { signal, .. } if Signal::try_from(*signal).is_err() => {
+                return Err(Breakdown::new(format!("{signal} is no signal"), "mend the check"));
+            }
+            _ => {}
         }
         self.rules.push(Rule { who: who.to_string(), injection, used: HashMap::new() });
         Ok(())

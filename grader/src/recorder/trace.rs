@@ -369,10 +369,10 @@ impl Tracer {
                 };
                 self.record(pid, "exit", None, act, Outcome::NeverReturned);
                 self.processes.remove(&pid);
-            } else if !self.threads[&pid].ending
-                && let Some(process) = self.processes.get_mut(&process)
-            {
-                process.alive = process.alive.saturating_sub(1);
+            } else if !self.threads[&pid].ending {
+                if let Some(process) = self.processes.get_mut(&process) {
+                    process.alive = process.alive.saturating_sub(1);
+                }
             }
         }
         self.threads.remove(&pid);
