@@ -52,6 +52,10 @@ use crate::recording::{Packet, Recording};
 use crate::sandbox::Arena;
 use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained, ensure};
 
+/// How many programs a check that starts many has running at once: enough that one is set up while another works, and
+/// few enough for programs that need a lot of memory.
+const AT_ONCE: usize = 4;
+
 /// All that a check may touch.
 pub struct Bench {
     core: Rc<core::Core>,
@@ -251,7 +255,23 @@ impl Bench {
     /// Expects that a program refuses these arguments as the conventions say: a usage line on stderr, status 2,
     /// nothing on stdout, and (where it is recorded) nothing sent, bound or connected.
     pub fn refuses(&self, program: &str, arguments: &[&str]) -> Result<(), Stop> {
-        let mut process = self.program(program).arguments(arguments).stdin(Stdin::Silent).start()?;
+        self.refuses_each(program, &[arguments])
+    }
+
+    /// As [`refuses`](Self::refuses) for each of several calls, of which some run at the same time.
+    pub fn refuses_each(&self, program: &str, calls: &[&[&str]]) -> Result<(), Stop> {
+        for some in calls.chunks(AT_ONCE) {
+            let start =
+                |arguments: &&[&str]| self.program(program).arguments(arguments).stdin(Stdin::Silent).start();
+            let started: Vec<Process> = some.iter().map(start).collect::<Result<_, Stop>>()?;
+            for process in started {
+                self.expect_refusal(process)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_refusal(&self, mut process: Process) -> Result<(), Stop> {
         let because =
             "unknown or malformed arguments are refused before anything is done: usage on stderr, status 2";
         let ended = process.end().because(because)?;
@@ -265,6 +285,19 @@ impl Bench {
         ensure(touched.is_none(), "nothing sent", touched.unwrap_or_default())
             .with(|unexplained| ended.explain(unexplained))
             .because(because)
+    }
+
+    /// Starts each of these programs, some at the same time, and waits for their ends, which come in the same order.
+    pub fn run_each(&self, starts: Vec<Start<'_>>) -> Result<Vec<Ended>, Stop> {
+        let mut ended = Vec::new();
+        let mut starts = starts.into_iter().peekable();
+        while starts.peek().is_some() {
+            let some = starts.by_ref().take(AT_ONCE).map(Start::start);
+            for mut process in some.collect::<Result<Vec<Process>, Stop>>()? {
+                ended.push(process.end().because("a program that has finished its work ends by itself")?);
+            }
+        }
+        Ok(ended)
     }
 
     /// What was recorded so far, packets included. Of a check that has just ended with a finding, what was recorded

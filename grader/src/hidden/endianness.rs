@@ -1,10 +1,10 @@
 //! Robust and bonus checks of the lab `endianness`.
 
-use crate::bench::{Bench, Ended, Stdout, show};
+use crate::bench::{Bench, Ended, Stdin, Stdout, show};
 use crate::check;
 use crate::check::Check;
 use crate::packing::{CODES, Code, Order, pack};
-use crate::suites::endianness::{format_of, lines, random_fields};
+use crate::suites::endianness::{format_of, lines, packing, random_fields, swapped, unpacking};
 use crate::verdict::{Because, Stop, ensure};
 
 /// The rubric, in teaching order.
@@ -104,14 +104,13 @@ fn reports_a_failed_write(bench: &mut Bench) -> Result<(), Stop> {
         ("pack", &["!hI", "-2", "258"], b""),
         ("unpack", &["!h"], &[0xff, 0xfd]),
     ];
-    for (program, arguments, input) in calls {
-        let because = "a full disk is a failure at run time: a message on stderr and status 1, never a panic, and \
-                       never status 0 with the output lost";
-        let mut start = bench.program(program).arguments(arguments).stdout(Stdout::Full);
-        if !input.is_empty() {
-            start = start.stdin(crate::bench::Stdin::Bytes(input.to_vec()));
-        }
-        let ended = start.start()?.end().because(because)?;
+    let because = "a full disk is a failure at run time: a message on stderr and status 1, never a panic, and never \
+                   status 0 with the output lost";
+    let start = |(program, arguments, input): (&str, &[&str], &[u8])| {
+        let start = bench.program(program).arguments(arguments).stdout(Stdout::Full);
+        if input.is_empty() { start } else { start.stdin(Stdin::Bytes(input.to_vec())) }
+    };
+    for ended in bench.run_each(calls.into_iter().map(start).collect())? {
         let sent = format!("{} > /dev/full", ended.command);
         ended.expect_status(1).with(|unexplained| unexplained.sent(&sent)).because(because)?;
         let said = !ended.stderr.trim_ascii().is_empty();
@@ -124,17 +123,16 @@ fn reports_a_failed_write(bench: &mut Bench) -> Result<(), Stop> {
 
 fn refuses_malformed_calls(bench: &mut Bench) -> Result<(), Stop> {
     // Whoever refuses everything has not understood the question.
-    let call = ["ntohl", "16909060"];
-    let swapped = Code::of('I').unpack(Order::Big, &Code::of('I').pack(Order::native(), 16_909_060));
-    expect_success(&bench.run("byte-swap", &call)?, lines(std::iter::once(swapped)))?;
-    expect_success(&bench.run("pack", &["!B", "7"])?, [7])?;
+    let works = ["ntohl", "16909060"];
+    let works =
+        vec![bench.program("byte-swap").arguments(&works), packing(bench, "!B", &[(Code::of('B'), 7)])];
+    let works = bench.run_each(works)?;
+    expect_success(&works[0], lines(std::iter::once(swapped(Code::of('I'), 16_909_060))))?;
+    expect_success(&works[1], [7])?;
     bench.refuses("show-bytes", &["1", "2"])?;
-    bench.refuses("byte-swap", &[])?;
-    bench.refuses("byte-swap", &["htons"])?;
-    bench.refuses("byte-swap", &["htons", "1", "2"])?;
+    bench.refuses_each("byte-swap", &[&[], &["htons"], &["htons", "1", "2"]])?;
     bench.refuses("pack", &[])?;
-    bench.refuses("unpack", &[])?;
-    bench.refuses("unpack", &["!H", "!H"])
+    bench.refuses_each("unpack", &[&[], &["!H", "!H"]])
 }
 
 fn expect_success(ended: &Ended, stdout: impl AsRef<[u8]>) -> Result<(), Stop> {
@@ -144,69 +142,68 @@ fn expect_success(ended: &Ended, stdout: impl AsRef<[u8]>) -> Result<(), Stop> {
 }
 
 fn pack_refuses_values_out_of_range(bench: &mut Bench) -> Result<(), Stop> {
-    for code in CODES {
-        let format = format!("!{}", code.letter);
-        for value in [code.lowest() - 1, code.highest() + 1] {
-            bench.refuses("pack", &[&format, &value.to_string()])?;
-        }
-    }
-    // The first fields are good: none of them may have gone out already.
-    bench.refuses("pack", &["!BHi", "7", "258", "2147483648"])?;
-    bench.refuses("pack", &["<Qb", "258", "128"])?;
-    // Far out of every range, where a number of fixed width overflows while it is read.
-    let far = format!("{}", u128::MAX);
-    bench.refuses("pack", &["!Q", &format!("{far}0")])?;
-    for no_number in ["seven", "1.5", "0x10", "7a", "-"] {
-        bench.refuses("pack", &["!h", no_number])?;
-    }
-    Ok(())
+    // The fields before it are good: none of them may have gone out already.
+    let beyond = CODES.into_iter().flat_map(|code| {
+        [code.lowest() - 1, code.highest() + 1]
+            .map(|value| (format!("!BH{}", code.letter), value.to_string()))
+    });
+    let beyond: Vec<(String, String)> = beyond.collect();
+    let calls: Vec<[&str; 4]> = beyond.iter().map(|(format, value)| [format, "7", "258", value]).collect();
+    bench.refuses_each("pack", &calls.iter().map(|call| &call[..]).collect::<Vec<_>>())?;
+    // Far out of every range, where a number of fixed width overflows while it is read: with 64 or 128 bits, this one
+    // comes round to 258.
+    let far = ["340282366920938463463374607431768211714", "1.5", "0x10", "-", ""];
+    bench.refuses_each("pack", &far.map(|number| ["!Q", number]).each_ref().map(|call| &call[..]))
 }
 
 fn pack_refuses_wrong_formats(bench: &mut Bench) -> Result<(), Stop> {
-    let calls: [&[&str]; 12] = [
-        &["!HH", "1"],
-        &["!H", "1", "2"],
-        &["!H"],
-        &["!", "1"],
-        &["!"],
-        &["H", "1"],
-        &["@H", "1"],
-        &["!x", "1"],
-        &["!Hf", "1", "2"],
-        &["!H!", "1", "2"],
-        &["!H H", "1", "2"],
-        &["", "1"],
-    ];
-    for call in calls {
-        bench.refuses("pack", call)?;
-    }
-    Ok(())
+    bench.refuses_each(
+        "pack",
+        &[
+            &["!HH", "1"],
+            &["!H", "1", "2"],
+            &["!"],
+            &["H", "1"],
+            &["@H", "1"],
+            &["!Hx", "1"],
+            &["!Hf", "1", "2"],
+            &["!H!", "1", "2"],
+            &["!H H", "1", "2"],
+            &["", "1"],
+        ],
+    )
 }
 
 fn unpack_refuses_before_it_reads(bench: &mut Bench) -> Result<(), Stop> {
     // Its stdin stays open and empty: a program that reads first waits for ever.
-    for format in ["H", "!", "", "@H", "!x", "!Hf", "<hl", "!H!"] {
-        bench.refuses("unpack", &[format])?;
-    }
-    Ok(())
+    bench.refuses_each("unpack", &[&["H"], &["!"], &[""], &["@H"], &["!Hx"], &["<hl"]])
 }
 
 fn unpack_wants_exactly_its_input(bench: &mut Bench) -> Result<(), Stop> {
-    for (order, letters) in [('!', "H"), ('!', "HH"), ('<', "bI"), ('>', "q")] {
-        let fields = random_fields(bench, letters);
-        let format = format_of(order, &fields);
-        let whole = pack(Order::of(order), &fields);
-        let expected = lines(fields.iter().map(|(_, value)| *value));
-        expect_success(&bench.run_with_input("unpack", &[&format], &whole)?, expected)?;
+    let fields = random_fields(bench, "HbI");
+    let format = format_of('!', &fields);
+    let whole = pack(Order::Big, &fields);
+    let expected = lines(fields.iter().map(|(_, value)| *value));
+    expect_success(&bench.run_each(vec![unpacking(bench, &format, &whole)])?[0], expected)?;
 
-        let short = &whole[..whole.len() - 1];
-        let long = [&whole[..], &[0x0a]].concat();
-        for input in [short, &long, &[whole.clone(), whole.clone()].concat()] {
-            expect_nothing_unpacked(&bench.run_with_input("unpack", &[&format], input)?, input)?;
-        }
-        expect_nothing_unpacked(&bench.run("unpack", &[&format])?, &[])?;
-    }
-    Ok(())
+    let wide = random_fields(bench, "q");
+    let eight = pack(Order::Little, &wide);
+    // One byte too few or too many, a whole field too few, as much again, nothing at all, and a line's end.
+    let cases = [
+        (&format[..], whole[..6].to_vec()),
+        (&format, [&whole[..], &[0]].concat()),
+        (&format, whole[..3].to_vec()),
+        (&format, whole.repeat(2)),
+        (&format, Vec::new()),
+        ("<q", eight[..7].to_vec()),
+        ("<q", [&eight[..], b"\n"].concat()),
+    ];
+    let start = |(format, input): &(&str, Vec<u8>)| match input.is_empty() {
+        true => bench.program("unpack").arguments(&[format]),
+        false => unpacking(bench, format, input),
+    };
+    let all = bench.run_each(cases.iter().map(start).collect())?;
+    all.iter().zip(cases).try_for_each(|(ended, (_, input))| expect_nothing_unpacked(ended, &input))
 }
 
 fn expect_nothing_unpacked(ended: &Ended, input: &[u8]) -> Result<(), Stop> {
@@ -219,45 +216,56 @@ fn expect_nothing_unpacked(ended: &Ended, input: &[u8]) -> Result<(), Stop> {
 
 fn refuses_numbers_out_of_range(bench: &mut Bench) -> Result<(), Stop> {
     // The last numbers before the edge are still good.
-    let native = |code: Code, number| {
-        lines(std::iter::once(code.unpack(Order::Big, &code.pack(Order::native(), number))))
+    let last = [("htons", Code::of('H')), ("ntohl", Code::of('I'))];
+    let last = last.map(|(call, code)| (call, code, code.highest() - 1));
+    let start = |(call, _, number): &(&str, Code, i128)| {
+        bench.program("byte-swap").arguments(&[call.to_string(), number.to_string()])
     };
-    for (call, code) in [("htons", 'H'), ("ntohs", 'H'), ("htonl", 'I'), ("ntohl", 'I')] {
-        let code = Code::of(code);
-        let last = code.highest() - 1;
-        expect_success(&bench.run("byte-swap", &[call, &last.to_string()])?, native(code, last))?;
-        bench.refuses("byte-swap", &[call, &(code.highest() + 1).to_string()])?;
+    let works = bench.run_each(last.iter().map(start).collect())?;
+    for (ended, (_, code, number)) in works.iter().zip(last) {
+        expect_success(ended, lines(std::iter::once(swapped(code, number))))?;
     }
-    for no_number in ["-1", "seven", "1.5", "0xff", "99999999999999999999999"] {
-        bench.refuses("byte-swap", &["ntohs", no_number])?;
-        bench.refuses("show-bytes", &[no_number])?;
-    }
-    bench.refuses("show-bytes", &["4294967296"])?;
-    bench.refuses("byte-swap", &["htonq", "255"])?;
-    bench.refuses("byte-swap", &["255", "htons"])
+    // The longest one comes round to 255 in 64 bits.
+    bench.refuses_each(
+        "byte-swap",
+        &[
+            &["htons", "65536"],
+            &["ntohs", "65536"],
+            &["htonl", "4294967296"],
+            &["ntohl", "4294967296"],
+            &["ntohs", "-1"],
+            &["htonl", "1.5"],
+            &["htons", ""],
+            &["ntohs", "18446744073709551871"],
+            &["htonq", "255"],
+            &["255", "htons"],
+        ],
+    )?;
+    bench.refuses_each(
+        "show-bytes",
+        &[&["4294967296"], &["-1"], &["0xff"], &["1.5"], &["18446744073709551871"]],
+    )
 }
 
 fn knows_counts(bench: &mut Bench) -> Result<(), Stop> {
     let because = "a count in front of a code repeats it: 3H is HHH";
-    for (order, counted, letters) in
-        [('!', "3H", "HHH"), ('<', "2bq", "bbq"), ('>', "B2i1h", "Biih"), ('=', "12h", "hhhhhhhhhhhh")]
-    {
+    let mut calls = Vec::new();
+    for (counted, letters) in [("!3H2bq", "HHHbbq"), ("<B12h1i", "Bhhhhhhhhhhhhi")] {
         let fields = random_fields(bench, letters);
-        let bytes = pack(Order::of(order), &fields);
-        let format = format!("{order}{counted}");
-        let mut arguments = vec![format.clone()];
-        arguments.extend(fields.iter().map(|(_, value)| value.to_string()));
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let packed = bench.run("pack", &arguments)?;
+        let order = counted.chars().next().unwrap_or_default();
+        calls.push((counted, pack(Order::of(order), &fields), fields));
+    }
+    let packs = calls.iter().map(|(format, _, fields)| packing(bench, format, fields));
+    let unpacks = calls.iter().map(|(format, bytes, _)| unpacking(bench, format, bytes));
+    let all = bench.run_each(packs.chain(unpacks).collect())?;
+    let (packed, unpacked) = all.split_at(calls.len());
+    for ((packed, unpacked), (_, bytes, fields)) in packed.iter().zip(unpacked).zip(&calls) {
         packed.expect_status(0).because(because)?;
-        packed.expect_stdout(&bytes).because(because)?;
-        let unpacked = bench.run_with_input("unpack", &[&format], &bytes)?;
+        packed.expect_stdout(bytes).because(because)?;
         unpacked.expect_status(0).because(because)?;
         unpacked.expect_stdout(lines(fields.iter().map(|(_, value)| *value))).because(because)?;
     }
-    bench.refuses("pack", &["!3H", "1", "2"])?;
-    bench.refuses("pack", &["!2H", "1", "2", "3"])?;
-    bench.refuses("pack", &["!H3", "1"])?;
+    bench.refuses_each("pack", &[&["!3H", "1", "2"], &["!2H", "1", "2", "3"], &["!H3", "1"]])?;
     bench.refuses("unpack", &["!3"])
 }
 
@@ -269,28 +277,29 @@ fn knows_addresses(bench: &mut Bench) -> Result<(), Stop> {
     let port = Code::of('H').telling(bench.random(), true);
     let dotted = |bytes: &[u8]| bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(".");
 
-    let packed = bench.run("pack", &["!4s4s", &dotted(&group), "0.0.0.0"])?;
-    packed.expect_status(0).because(because)?;
-    packed
-        .expect_stdout([226, 1, 1, 1, 0, 0, 0, 0])
-        .because("ip_mreq is the group and then the interface, 8 bytes")?;
-    for order in ['!', '<'] {
-        let format = format!("{order}4sH4s");
-        let bytes = [&group[..], &Code::of('H').pack(Order::of(order), port), &interface].concat();
-        let packed =
-            bench.run("pack", &[&format, &dotted(&group), &port.to_string(), &dotted(&interface)])?;
-        packed.expect_status(0).because(because)?;
-        packed.expect_stdout(&bytes).because(because)?;
-        let unpacked = bench.run_with_input("unpack", &[&format], &bytes)?;
-        unpacked.expect_status(0).because(because)?;
-        unpacked
-            .expect_stdout(format!("{}\n{port}\n{}\n", dotted(&group), dotted(&interface)))
-            .because(because)?;
+    let port_in = |order: char| Code::of('H').pack(Order::of(order), port);
+    let record = |order: char| [&group[..], &port_in(order), &interface].concat();
+    let (port, interface) = (port.to_string(), dotted(&interface));
+    let group = dotted(&group);
+    let pack = |format: &str| bench.program("pack").arguments(&[format, &group, &port, &interface]);
+    let ended = bench.run_each(vec![
+        bench.program("pack").arguments(&["!4s4s", &group, "0.0.0.0"]),
+        pack("!4sH4s"),
+        pack("<4sH4s"),
+        unpacking(bench, "<4sH4s", &record('<')),
+    ])?;
+    let mreq = "ip_mreq is the group and then the interface, 8 bytes";
+    let printed = format!("{group}\n{port}\n{interface}\n").into_bytes();
+    let expected = [vec![226, 1, 1, 1, 0, 0, 0, 0], record('!'), record('<'), printed];
+    for (ended, (expected, because)) in
+        ended.iter().zip(expected.iter().zip([mreq, because, because, because]))
+    {
+        ended.expect_status(0).because(because)?;
+        ended.expect_stdout(expected).because(because)?;
     }
-    bench.refuses("pack", &["!4s", "226.1.1.256"])?;
-    bench.refuses("pack", &["!4s", "somewhere"])?;
-    bench.refuses("pack", &["!3s", "226.1.1.1"])?;
-    bench.refuses("pack", &["!s", "226.1.1.1"])?;
-    bench.refuses("unpack", &["!s"])?;
+    bench.refuses_each(
+        "pack",
+        &[&["!4s", "226.1.1.256"], &["!4s", "somewhere"], &["!3s", "226.1.1.1"], &["!s", "226.1.1.1"]],
+    )?;
     bench.refuses("unpack", &["!5s"])
 }

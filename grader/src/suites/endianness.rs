@@ -1,6 +1,6 @@
 //! Core checks of the lab `endianness`: what the course's own programs do.
 
-use crate::bench::{Bench, Ended, show};
+use crate::bench::{Bench, Ended, Random, Start, Stdin, show};
 use crate::check;
 use crate::check::Suite;
 use crate::packing::{CODES, Code, Order, pack};
@@ -97,17 +97,15 @@ fn shows_the_listing(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 fn shows_significant_bytes(bench: &mut Bench) -> Result<(), Stop> {
-    let mut numbers = vec![0, 1, 255, 256, 0x0001_0000, 0x0100_0000, u32::MAX];
-    // One number of each width, whose bytes all differ, and one with a digit 0 at the front of each byte.
-    for bits in [8, 16, 24, 32] {
+    // Where one more byte begins to be needed, and one number with a digit 0 at the front of each byte.
+    let mut numbers = vec![0, 255, 256, 0x0001_0000, 0x0100_0000, 0x0a0b_0c0d, u32::MAX];
+    // Numbers whose bytes all differ, of which the highest needs all its bits.
+    for bits in [16, 24] {
         numbers.push(Code::of('I').telling(bench.random(), true) as u32 >> (32 - bits));
     }
-    numbers.push(0x0a0b_0c0d);
-    for number in numbers {
-        let ended = bench.run("show-bytes", &[&number.to_string()])?;
-        expect_listing(&ended, number)?;
-    }
-    Ok(())
+    let start = |number: &u32| bench.program("show-bytes").arguments(&[number.to_string()]);
+    let all = bench.run_each(numbers.iter().map(start).collect())?;
+    all.iter().zip(numbers).try_for_each(|(ended, number)| expect_listing(ended, number))
 }
 
 /// The listing of a number, exactly.
@@ -154,19 +152,27 @@ fn first_differing_line(expected: &str, observed: &str) -> Option<String> {
 }
 
 fn swaps_as_the_four_calls(bench: &mut Bench) -> Result<(), Stop> {
+    let mut calls = Vec::new();
     for call in ["htons", "ntohs", "htonl", "ntohl"] {
         let code = Code::of(if call.ends_with('s') { 'H' } else { 'I' });
-        for number in [255, code.telling(bench.random(), true), code.telling(bench.random(), false)] {
-            expect_swapped(bench, call, code, number)?;
-        }
+        // A number of few digits, which a program that turns the digits round takes for a short one.
+        calls.push((call, code, if call.starts_with('h') { 255 } else { 258 }));
+        calls.push((call, code, code.telling(bench.random(), true)));
     }
-    Ok(())
+    let start = |(call, _, number): &(&str, Code, i128)| {
+        bench.program("byte-swap").arguments(&[call.to_string(), number.to_string()])
+    };
+    let all = bench.run_each(calls.iter().map(start).collect())?;
+    all.iter().zip(calls).try_for_each(|(ended, (_, code, number))| expect_swapped(ended, code, number))
 }
 
-fn expect_swapped(bench: &Bench, call: &str, code: Code, number: i128) -> Result<(), Stop> {
+/// The number that the calls for this width yield.
+pub(crate) fn swapped(code: Code, number: i128) -> i128 {
     // The call's result is the number whose bytes in this machine's memory are in network order.
-    let swapped = code.unpack(Order::Big, &code.pack(Order::native(), number));
-    let ended = bench.run("byte-swap", &[call, &number.to_string()])?;
+    code.unpack(Order::Big, &code.pack(Order::native(), number))
+}
+
+fn expect_swapped(ended: &Ended, code: Code, number: i128) -> Result<(), Stop> {
     ended.expect_status(0).because("a program that has done its work ends with status 0")?;
     let observed = String::from_utf8_lossy(&ended.stdout).trim().parse::<i128>().ok();
     let wide = Code::of(if code.size == 2 { 'I' } else { 'H' });
@@ -177,41 +183,54 @@ fn expect_swapped(bench: &Bench, call: &str, code: Code, number: i128) -> Result
         ),
         _ => None,
     };
-    ended.expect_stdout(format!("{swapped}\n")).with(|unexplained| suspect(unexplained, likely)).because(
+    ended.expect_stdout(format!("{}\n", swapped(code, number))).with(|unexplained| suspect(unexplained, likely)).because(
         "on a little-endian machine the four calls reverse the bytes, on a big-endian one they do nothing",
     )
 }
 
+/// Values of one format each: its order and its fields.
+type Record = (char, Vec<(Code, i128)>);
+
 fn packs_in_network_order(bench: &mut Bench) -> Result<(), Stop> {
-    for code in CODES {
-        let value = code.telling(bench.random(), true);
-        expect_packed(bench, '!', &[(code, value)])?;
-    }
-    for code in CODES.into_iter().filter(|code| code.size > 1) {
-        let value = code.telling(bench.random(), false);
-        expect_packed(bench, '>', &[(code, value)])?;
-    }
-    // Wide after narrow: where a compiler would leave a gap.
-    for letters in ["bHBqIh", "BQbih", "HI"] {
-        let fields = random_fields(bench, letters);
-        expect_packed(bench, '!', &fields)?;
-    }
-    for code in CODES {
-        expect_packed(bench, '!', &[(code, code.lowest()), (code, code.highest())])?;
-    }
-    Ok(())
+    let records = in_network_order(bench.random());
+    expect_packed(bench, &records)
 }
 
 fn packs_in_the_other_orders(bench: &mut Bench) -> Result<(), Stop> {
-    for order in ['<', '='] {
-        for code in CODES.into_iter().filter(|code| code.size > 1) {
-            let value = code.telling(bench.random(), true);
-            expect_packed(bench, order, &[(code, value)])?;
-        }
-        let fields = random_fields(bench, "bHqBIh");
-        expect_packed(bench, order, &fields)?;
+    let records = in_the_other_orders(bench.random());
+    expect_packed(bench, &records)
+}
+
+/// One field for a simple start; then every code with either sign, in any order, so that wide ones follow narrow ones,
+/// where a compiler would leave a gap; and both ends of every range.
+fn in_network_order(random: &mut Random) -> Vec<Record> {
+    let first = Code::of('h');
+    let first = (first, first.telling(random, false));
+    let high = every_code(random, |_| true);
+    let low = every_code(random, |_| false);
+    let ends = CODES.into_iter().flat_map(|code| [(code, code.lowest()), (code, code.highest())]);
+    vec![('!', vec![first]), ('!', high), ('>', low), ('!', ends.collect())]
+}
+
+fn in_the_other_orders(random: &mut Random) -> Vec<Record> {
+    let either = |random: &mut Random| random.range(0, 1) == 1;
+    let fields = ['<', '='].map(|order| (order, every_code(random, either)));
+    let first = Code::of('I');
+    let first = (first, first.telling(random, false));
+    [vec![('<', vec![first])], fields.into()].concat()
+}
+
+/// A field of every code, in any order, with telling values.
+fn every_code(random: &mut Random, high: impl Fn(&mut Random) -> bool) -> Vec<(Code, i128)> {
+    let mut codes = CODES.to_vec();
+    for at in (1..codes.len()).rev() {
+        codes.swap(at, random.range(0, at as i64) as usize);
     }
-    Ok(())
+    let field = |code: Code| {
+        let high = high(random);
+        (code, code.telling(random, high))
+    };
+    codes.into_iter().map(field).collect()
 }
 
 /// Fields with those codes and telling values, the sign of each left to chance.
@@ -229,12 +248,26 @@ pub(crate) fn format_of(order: char, fields: &[(Code, i128)]) -> String {
     std::iter::once(order).chain(fields.iter().map(|(code, _)| code.letter)).collect()
 }
 
-/// Runs `pack` and expects exactly the bytes that the fields are.
-fn expect_packed(bench: &Bench, order: char, fields: &[(Code, i128)]) -> Result<(), Stop> {
-    let mut arguments = vec![format_of(order, fields)];
-    arguments.extend(fields.iter().map(|(_, value)| value.to_string()));
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let ended = bench.run("pack", &arguments)?;
+/// A call of `pack` for these fields.
+pub(crate) fn packing<'a>(bench: &'a Bench, format: &str, fields: &[(Code, i128)]) -> Start<'a> {
+    let values: Vec<String> = fields.iter().map(|(_, value)| value.to_string()).collect();
+    bench.program("pack").arguments(&[format]).arguments(&values)
+}
+
+/// A call of `unpack` for these bytes.
+pub(crate) fn unpacking<'a>(bench: &'a Bench, format: &str, bytes: &[u8]) -> Start<'a> {
+    bench.program("unpack").arguments(&[format]).stdin(Stdin::Bytes(bytes.to_vec()))
+}
+
+/// Runs `pack` for each record and expects exactly the bytes that its fields are.
+fn expect_packed(bench: &Bench, records: &[Record]) -> Result<(), Stop> {
+    let start = |(order, fields): &Record| packing(bench, &format_of(*order, fields), fields);
+    let all = bench.run_each(records.iter().map(start).collect())?;
+    let mut each = all.iter().zip(records);
+    each.try_for_each(|(ended, (order, fields))| expect_bytes(ended, *order, fields))
+}
+
+fn expect_bytes(ended: &Ended, order: char, fields: &[(Code, i128)]) -> Result<(), Stop> {
     ended.expect_status(0).because("a program that has done its work ends with status 0")?;
     let expected = pack(Order::of(order), fields);
     let because = match order {
@@ -276,42 +309,27 @@ fn suspect_packed(order: Order, fields: &[(Code, i128)], observed: &[u8]) -> Opt
 }
 
 fn unpacks_in_network_order(bench: &mut Bench) -> Result<(), Stop> {
-    for code in CODES {
-        let value = code.telling(bench.random(), true);
-        expect_unpacked(bench, '!', &[(code, value)])?;
-    }
-    for code in CODES {
-        let value = code.telling(bench.random(), false);
-        expect_unpacked(bench, '>', &[(code, value)])?;
-    }
-    for letters in ["bHBqIh", "BQbih"] {
-        let fields = random_fields(bench, letters);
-        expect_unpacked(bench, '!', &fields)?;
-    }
-    for code in CODES {
-        expect_unpacked(bench, '!', &[(code, code.lowest()), (code, code.highest()), (code, 0)])?;
-    }
-    Ok(())
+    let records = in_network_order(bench.random());
+    expect_unpacked(bench, &records)
 }
 
 fn unpacks_in_the_other_orders(bench: &mut Bench) -> Result<(), Stop> {
-    for order in ['<', '='] {
-        for code in CODES.into_iter().filter(|code| code.size > 1) {
-            let value = code.telling(bench.random(), true);
-            expect_unpacked(bench, order, &[(code, value)])?;
-        }
-        let fields = random_fields(bench, "bHqBIh");
-        expect_unpacked(bench, order, &fields)?;
-    }
-    Ok(())
+    let records = in_the_other_orders(bench.random());
+    expect_unpacked(bench, &records)
 }
 
-/// Runs `unpack` on the bytes that the fields are and expects their values, one a line.
-fn expect_unpacked(bench: &Bench, order: char, fields: &[(Code, i128)]) -> Result<(), Stop> {
-    let format = format_of(order, fields);
-    let input = pack(Order::of(order), fields);
-    let ended = bench.run_with_input("unpack", &[&format], &input)?;
-    let sent = format!("{} < {}", ended.command, show(&input));
+/// Runs `unpack` on the bytes that each record is and expects its values, one a line.
+fn expect_unpacked(bench: &Bench, records: &[Record]) -> Result<(), Stop> {
+    let start = |(order, fields): &Record| {
+        unpacking(bench, &format_of(*order, fields), &pack(Order::of(*order), fields))
+    };
+    let all = bench.run_each(records.iter().map(start).collect())?;
+    let mut each = all.iter().zip(records);
+    each.try_for_each(|(ended, (order, fields))| expect_values(ended, *order, fields))
+}
+
+fn expect_values(ended: &Ended, order: char, fields: &[(Code, i128)]) -> Result<(), Stop> {
+    let sent = format!("{} < {}", ended.command, show(&pack(Order::of(order), fields)));
     ended
         .expect_status(0)
         .with(|unexplained| unexplained.sent(&sent))
