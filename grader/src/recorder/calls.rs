@@ -195,7 +195,8 @@ impl Tracer {
     /// A signal is about to be delivered: one of the filter's, which says that a call was refused, or a real one.
     pub(super) fn signal(&mut self, pid: i32, signal: i32) {
         let information = ptrace::signal_information(pid);
-        let refusal = information.as_ref().filter(|about| signal == libc::SIGSYS && about.si_code == SYS_SECCOMP);
+        let refusal =
+            information.as_ref().filter(|about| signal == libc::SIGSYS && about.si_code == SYS_SECCOMP);
         if let Some(about) = refusal {
             return self.refused(pid, about.si_errno);
         }
