@@ -80,8 +80,8 @@ pub struct GradeArguments {
     /// Ask only this check, without those that it builds on. May be given several times.
     #[arg(long, value_name = "CHECK")]
     only: Vec<String>,
-    /// Grade any executable in a program's place, e.g. udp-server='/usr/bin/python3 -u server.py': it, the files among
-    /// its arguments and /usr are visible to it, and only checks that need no other program are asked.
+    /// Grade any executable in a program's place, e.g. udp-server='/usr/bin/python3 -u server.py': it, the files and
+    /// directories among its arguments and /usr are visible to it, and only checks that need no other program are asked.
     #[arg(long, value_name = "PROGRAM=COMMAND", value_parser = program_and_command)]
     with: Vec<(String, String)>,
     /// Where random values come from; without it they come from what is graded, so that grading again asks the same.

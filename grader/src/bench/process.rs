@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -32,7 +32,7 @@ pub enum Stdin {
     Empty,
     /// These bytes, then the end of the stream.
     Bytes(Vec<u8>),
-    /// Nothing, and no end either.
+    /// Nothing, and no end either, until the check feeds it.
     Silent,
 }
 
@@ -109,6 +109,8 @@ pub struct Streams {
     stdin: Option<File>,
     feed: Vec<u8>,
     fed: usize,
+    /// Whether stdin ends after that.
+    ends: bool,
     /// Bytes moved in any direction.
     pub moved: u64,
     init: OwnedFd,
@@ -225,6 +227,7 @@ impl<'a> Start<'a> {
             stdin: feeder,
             feed,
             fed: 0,
+            ends: matches!(self.stdin, Stdin::Bytes(_)),
             moved: 0,
             init,
             tier: core.arena.tier,
@@ -348,10 +351,14 @@ impl Streams {
                         self.moved += count as u64;
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                    Err(_) => break,
+                    // Nobody will read the rest.
+                    Err(_) => {
+                        self.stdin = None;
+                        return;
+                    }
                 }
             }
-            if !self.feed.is_empty() || self.fed > 0 {
+            if self.ends {
                 self.stdin = None;
             }
         }
@@ -407,6 +414,28 @@ impl Process {
     /// The address exactly as it is bound.
     pub fn bound(&self) -> SocketAddr {
         self.local.expect("the check waits for the server first")
+    }
+
+    /// Feeds its standard input, which is [`Stdin::Silent`], with more; after the `last` piece it ends.
+    pub fn feed(&self, bytes: &[u8], last: bool) {
+        let mut streams = self.core.streams.borrow_mut();
+        if let Some(own) = streams.iter_mut().find(|streams| streams.who == self.started.who) {
+            own.feed.extend_from_slice(bytes);
+            own.ends = last;
+            own.pump();
+        }
+    }
+
+    /// Whether it has taken all that it was fed with out of the pipe.
+    pub fn has_read_its_input(&self) -> bool {
+        let streams = self.core.streams.borrow();
+        let own = streams.iter().find(|streams| streams.who == self.started.who);
+        let Some(own) = own.filter(|own| own.fed == own.feed.len()) else { return false };
+        let Some(stdin) = &own.stdin else { return true };
+        let mut waiting: libc::c_int = 0;
+        // SAFETY: FIONREAD writes one integer, and `waiting` is one.
+        let asked = unsafe { libc::ioctl(stdin.as_raw_fd(), libc::FIONREAD, &raw mut waiting) };
+        asked == 0 && waiting == 0
     }
 
     /// Waits until it is bound to a UDP port (`port`, or any).
@@ -641,6 +670,14 @@ impl Ended {
     /// The signal that killed it, where one did.
     pub fn signal(&self) -> Option<i32> {
         libc::WIFSIGNALED(self.report.status).then(|| libc::WTERMSIG(self.report.status))
+    }
+
+    /// Whether it ended as it was told to by this signal: with status 0, or by the signal itself. A runtime that handles
+    /// the signal for its program (Java's, a shell) says the latter by status 128 + signal.
+    pub fn ended_as_told(&self, signal: Signal) -> bool {
+        let number = signal as i32;
+        matches!(self.code(), Some(code) if code == 0 || code == 128 + number)
+            || self.signal() == Some(number)
     }
 
     /// Expects that it ended by exit with this code.

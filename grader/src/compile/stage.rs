@@ -44,7 +44,7 @@ impl Stage {
         Ok(Launch { executable, argv: vec![program.to_string()], readable: Vec::new() })
     }
 
-    /// How to start a command line: its executable, and those of its words that are existing files, are readable.
+    /// How to start a command line: its executable, and those of its words that are files or directories, are readable.
     pub fn command(&self, words: &[String]) -> Result<Launch, Breakdown> {
         let given = Path::new(&words[0]);
         let executable = match fs::canonicalize(given) {
@@ -60,6 +60,11 @@ impl Stage {
                     let reached = self.reach(&full)?;
                     argv.push(reached.to_string_lossy().into_owned());
                     readable.push(reached);
+                }
+                // Such as the class path of Java; but never so much as the whole of `/home`.
+                Ok(full) if full.is_dir() && full.components().count() > 2 && house::reachable(&full) => {
+                    argv.push(full.to_string_lossy().into_owned());
+                    readable.push(full);
                 }
                 _ => argv.push(word.clone()),
             }

@@ -2,7 +2,7 @@
 
 mod children;
 mod conventions;
-mod economy;
+pub mod economy;
 mod ending;
 mod stream;
 mod trouble;

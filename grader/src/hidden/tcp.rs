@@ -19,7 +19,7 @@ pub const CHECKS: &[Check] = &[
         client::client_sends_the_whole_message,
         "tcp.4",
         Robust,
-        4,
+        3,
         ["tcp-client"],
         "Does the client send the rest when one call takes only a part?"
     )
@@ -292,10 +292,34 @@ pub const CHECKS: &[Check] = &[
     .after("upload_client_ends_its_direction")
     .handout("The life of a connection"),
     check!(
+        conventions::waits_without_spinning,
+        "tcp.0",
+        Robust,
+        1,
+        ["tcp-server", "tcp-client"],
+        "Do server and client wait without using processor time?"
+    )
+    .recorder()
+    .quiet()
+    .after("options_are_as_the_handout_says")
+    .handout("The contract"),
+    check!(
+        conventions::uploads_wait_without_spinning,
+        "tcp.0",
+        Robust,
+        1,
+        ["upload-server", "upload-client"],
+        "Do the upload programs wait without using processor time?"
+    )
+    .recorder()
+    .quiet()
+    .after("uploads_keep_the_conventions")
+    .handout("The contract"),
+    check!(
         conventions::uploads_keep_the_conventions,
         "tcp.0",
         Robust,
-        2,
+        1,
         ["upload-server", "upload-client"],
         "Do the upload programs keep the conventions, too?"
     )

@@ -31,10 +31,34 @@ pub const CHECKS: &[Check] = &[
         client::reports_a_failed_write,
         "udp.0",
         Robust,
-        3,
+        2,
         ["udp-server", "udp-client"],
         "Do the programs notice that their output cannot be written?"
     )
+    .handout("What your programs must do"),
+    check!(
+        server::server_waits_without_spinning,
+        "udp.0",
+        Robust,
+        1,
+        ["udp-server"],
+        "Does the server wait without using processor time?"
+    )
+    .recorder()
+    .quiet()
+    .after("server_answers_the_next_number")
+    .handout("What your programs must do"),
+    check!(
+        client::client_waits_without_spinning,
+        "udp.0",
+        Robust,
+        1,
+        ["udp-client"],
+        "Does the client wait without using processor time?"
+    )
+    .recorder()
+    .quiet()
+    .after("client_prints_the_answer")
     .handout("What your programs must do"),
     check!(
         server::ends_on_a_signal,
@@ -59,7 +83,7 @@ pub const CHECKS: &[Check] = &[
         server::server_passes_over_wrong_sizes,
         "udp.6",
         Robust,
-        4,
+        3,
         ["udp-server"],
         "Does the server pass over datagrams that are too short or too long?"
     )

@@ -157,7 +157,8 @@ pub fn of_the_machine(program: &Path, readable: &[PathBuf], writable: &[PathBuf]
         "/etc/services",
     ];
     const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
-    let system = SYSTEM.iter().map(|path| (PathBuf::from(path), Access::Read));
+    let languages = super::root::settings_of_languages();
+    let system = SYSTEM.iter().map(PathBuf::from).chain(languages).map(|path| (path, Access::Read));
     let devices = DEVICES.iter().map(|path| (PathBuf::from(path), Access::Device));
     let readable = readable.iter().map(PathBuf::as_path).chain([program]);
     let readable = readable.map(|path| (path.to_path_buf(), Access::Read));

@@ -167,11 +167,8 @@ impl Root {
                 self.bind(Path::new(name), Path::new(name))?;
             }
         }
-        // Some distributions keep what Java cannot start without here, and only link to it from /usr.
-        for entry in fs::read_dir("/etc")?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("java-") {
-                self.bind(&entry.path(), &entry.path())?;
-            }
+        for directory in settings_of_languages() {
+            self.bind(&directory, &directory)?;
         }
         Ok(())
     }
@@ -375,6 +372,20 @@ fn attributes(at: &CStr, set: u64, flags: c_int) -> Result<(), Errno> {
             size_of::<libc::mount_attr>(),
         ) as c_int
     })
+}
+
+/// The directories of `/etc` in which languages keep the settings of their runtimes. Java's does not start without.
+pub fn settings_of_languages() -> Vec<PathBuf> {
+    const LANGUAGES: [&str; 7] = ["java", "perl", "python", "ruby", "php", "mono", "dotnet"];
+    let Ok(entries) = fs::read_dir("/etc") else { return Vec::new() };
+    let of_a_language = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        LANGUAGES.iter().any(|language| name.starts_with(language)) && path.is_dir()
+    };
+    let mut found: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(of_a_language).collect();
+    found.sort();
+    found
 }
 
 /// The result of a call that returns -1 where it fails.

@@ -158,16 +158,16 @@ fn server_answers_nothing_else(bench: &mut Bench) -> Result<(), Stop> {
         .ensure(said.is_empty(), "nothing before the end of the stream", show(&said))
         .with(|unmet| unmet.sent("nothing, and then the end of the stream"))
         .because(SILENT)?;
-    for length in [1, 11] {
+    // Whatever it says: a message need not be text.
+    for message in [bench.random().word(1), "\n".to_string(), "\0".to_string(), bench.random().word(11)] {
         // Each server serves one connection; the next one needs its port.
         server.kill();
         server.end_with_orphans().because(ENDS)?;
         server = bench.tcp_server("tcp-server", &[], PORT)?;
         let client = bench.tcp_connect(server.local()).because(conversation::CONNECTS)?;
-        let message = bench.random().word(length);
         client.send(message.as_bytes()).because(RECEIVES)?;
         client.half_close();
-        let answers = client.receive_to_end(3 * length).because(conversation::BOUNDS)?;
+        let answers = client.receive_to_end(3 * message.len()).because(conversation::BOUNDS)?;
         expect_answers(&answers, message.as_bytes())
             .with(|unmet| bench.explain(unmet))
             .because(conversation::BOUNDS)?;

@@ -255,7 +255,8 @@ fn server_answers_negative_numbers(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 fn client_sends_its_value(bench: &mut Bench) -> Result<(), Stop> {
-    let values = [-2, 255, telling(bench, 1), telling(bench, -1)];
+    // 0 is a number like others, as a value and as an answer.
+    let values = [-2, -1, 0, 255, telling(bench, 1), telling(bench, -1)];
     for value in values {
         let server = bench.udp_peer()?;
         let port = server.address().port().to_string();

@@ -120,7 +120,7 @@ pub fn leaves_when_it_is_told_to_end(bench: &mut Bench) -> Result<(), Stop> {
             .with(|unexplained| unexplained.sent(signal.as_str()))
             .because("a program that waits for ever must end when it is told to")?;
         let ended = receiver.end().because("it has ended")?;
-        let fine = ended.code() == Some(0) || ended.signal() == Some(signal as i32);
+        let fine = ended.ended_as_told(signal);
         ensure(fine, format!("status 0, or death by {signal}"), describe(&ended.report))
             .with(|unexplained| ended.explain(unexplained).sent(signal.as_str()))
             .because("to be told to end is no failure")?;

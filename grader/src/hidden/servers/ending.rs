@@ -51,7 +51,7 @@ fn expect_ended_by(bench: &Bench, mut server: Process, signal: Signal) -> Result
     })
     .because(WITHIN)?;
     let ended = server.end().because(WITHIN)?;
-    let fine = ended.code() == Some(0) || ended.signal() == Some(signal as i32);
+    let fine = ended.ended_as_told(signal);
     ensure(fine, format!("status 0, or death by {signal}"), describe(&ended.report))
         .with(|unexplained| unexplained.sent(format!("{signal}")))
         .because(HOW)

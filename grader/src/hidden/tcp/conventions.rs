@@ -1,24 +1,29 @@
 //! The conventions that hold for every program: options, lines, failures, signals.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Ended, Process, Stdin, Stdout, quote};
+use crate::hidden::servers::economy::expect_quiet;
 use crate::recording::{Act, Event, Outcome};
-use crate::suites::tcp::conversation::{CONNECTS, ENDS, PORT, answers_a_byte, line, local, receipt, serves};
+use crate::suites::tcp::conversation::{
+    CONNECTS, ENDS, PORT, RECEIVES, answers_a_byte, line, local, receipt, serves,
+};
 use crate::verdict::{Because, Stop, ensure};
 
 pub fn options_are_as_the_handout_says(bench: &mut Bench) -> Result<(), Stop> {
     chosen_port_is_announced(bench, "tcp-server")?;
 
     let port = bench.random().range(20_000, 30_000) as u16;
-    let (text, message) = (port.to_string(), bench.random().word(9));
-    let listener = bench.tcp_listen(local(port))?;
+    // Its characters are fewer than its bytes.
+    let (text, message) = (port.to_string(), format!("{}\u{fc}", bench.random().word(8)));
+    let listener = bench.tcp_listen(elsewhere(port))?;
     let mut client =
-        bench.start("tcp-client", &["--message", &message, "--port", &text, "--host", "127.0.0.1"])?;
+        bench.start("tcp-client", &["--message", &message, "--port", &text, "--host", "127.0.0.7"])?;
     let server = listener.accept().because("--host and --port say where the server is")?;
-    server.expect(message.as_bytes()).because("--message says what is sent")?;
+    server.expect(message.as_bytes()).because("--message says what is sent, every byte of it")?;
     server.send(b"Hi!").because("the client waits for the answer")?;
     let ended = client.end().because(ENDS)?;
     ended.expect_stdout("Received: Hi!\n").because("the client prints `Received: ` and the answer")?;
@@ -31,6 +36,11 @@ pub fn options_are_as_the_handout_says(bench: &mut Bench) -> Result<(), Stop> {
         bench.refuses("tcp-client", arguments)?;
     }
     bench.refuses("tcp-client", &["Hello!"])
+}
+
+/// Another address of this host than the one that is asked by default.
+fn elsewhere(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 7], port))
 }
 
 const SERVER_REFUSES: &[&[&str]] = &[
@@ -49,6 +59,10 @@ fn chosen_port_is_announced(bench: &Bench, program: &str) -> Result<(), Stop> {
         "with --port 0 the system picks the port, and the server says which: `Listening on ADDR:PORT`";
     let arguments = ["--host", "127.0.0.1", "--port", "0", "--count", "2"];
     let mut server = bench.tcp_server(program, &arguments, 0)?;
+    let bound = server.bound().ip().to_canonical();
+    bench
+        .ensure(bound == local(0).ip(), "bound to 127.0.0.1", format!("bound to {bound}"))
+        .because("--host says which of its addresses the server binds")?;
     let announced = format!("Listening on 127.0.0.1:{}", server.local().port());
     server.expect_line(&announced).because(SAYS)?;
     for _ in 0..2 {
@@ -127,7 +141,7 @@ fn ends_when_told(bench: &Bench, program: &str) -> Result<(), Stop> {
             .with(|unmet| unmet.sent(sent.clone()))
             .because(GONE)?;
         let ended = server.end().because(GONE)?;
-        let fine = ended.code() == Some(0) || ended.signal() == Some(signal as i32);
+        let fine = ended.ended_as_told(signal);
         let observed = crate::bench::describe(&ended.report);
         ensure(fine, format!("status 0, or death by {signal}"), observed)
             .with(|unmet| ended.explain(unmet))
@@ -215,9 +229,9 @@ pub fn uploads_keep_the_conventions(bench: &mut Bench) -> Result<(), Stop> {
 
     let port = bench.random().range(20_000, 30_000) as u16;
     let (text, data) = (port.to_string(), bench.random().bytes(500));
-    let listener = bench.tcp_listen(local(port))?;
+    let listener = bench.tcp_listen(elsewhere(port))?;
     for stdout in [Stdout::File, Stdout::Full] {
-        let start = bench.program("upload-client").arguments(&["--port", &text, "--host", "127.0.0.1"]);
+        let start = bench.program("upload-client").arguments(&["--port", &text, "--host", "127.0.0.7"]);
         let mut client = start.stdin(Stdin::Bytes(data.clone())).stdout(stdout).start()?;
         let server = listener.accept().because("--host and --port say where the server is")?;
         let received =
@@ -238,4 +252,48 @@ pub fn uploads_keep_the_conventions(bench: &mut Bench) -> Result<(), Stop> {
         bench.refuses("upload-client", arguments)?;
     }
     Ok(())
+}
+
+const QUIET: &str = "while nothing comes, a program waits in the system and uses no processor time";
+
+pub fn waits_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
+    server_waits_without_spinning(bench, "tcp-server")?;
+    let listener = bench.tcp_listen(local(PORT + 1))?;
+    let mut client = bench.start("tcp-client", &["--port", "5001"])?;
+    let server = listener.accept().because(CONNECTS)?;
+    server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
+    for piece in ["H", "i!"] {
+        expect_quiet(bench, &client).because(QUIET)?;
+        server.send(piece.as_bytes()).because("the client waits for the answer")?;
+    }
+    client.end().because(ENDS)?.expect_status(0).because(ENDS)
+}
+
+/// A server waits for its client, and then for what that has to say.
+fn server_waits_without_spinning(bench: &mut Bench, program: &str) -> Result<(), Stop> {
+    let server = bench.tcp_server(program, &["--count", "2"], PORT)?;
+    expect_quiet(bench, &server).because(QUIET)?;
+    let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
+    if program == "tcp-server" {
+        answers_a_byte(&client, bench.random())?;
+    } else {
+        client.send(b"x").because(RECEIVES)?;
+        client.until_taken().because(RECEIVES)?;
+    }
+    expect_quiet(bench, &server).because(QUIET)
+}
+
+pub fn uploads_wait_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
+    server_waits_without_spinning(bench, "upload-server")?;
+    let listener = bench.tcp_listen(local(PORT + 1))?;
+    let start = bench.program("upload-client").arguments(&["--port", "5001"]);
+    let mut client = start.stdin(Stdin::Silent).start()?;
+    let server = listener.accept().because(CONNECTS)?;
+    // It waits for stdin, and then for the receipt.
+    expect_quiet(bench, &client).because(QUIET)?;
+    client.feed(b"abc", true);
+    server.receive_to_end(100).because("the client ends its direction when stdin has ended")?;
+    expect_quiet(bench, &client).because(QUIET)?;
+    server.send(&receipt(b"abc")).because("the client waits for the receipt")?;
+    client.end().because(ENDS)?.expect_status(0).because(ENDS)
 }

@@ -12,7 +12,7 @@ use crate::verdict::{Because, Stop, Unexplained, ensure};
 pub fn dual_server_tells_uploads_from_greetings(bench: &mut Bench) -> Result<(), Stop> {
     const UPLOAD: &str = "what begins with UPL1 is an upload, and these four bytes are not counted";
     const GREETING: &str = "what does not begin with UPL1 is answered by `Hi!`";
-    let mut server = bench.tcp_server("upload-server", &["--dual", "1", "--count", "6"], PORT)?;
+    let mut server = bench.tcp_server("upload-server", &["--dual", "1", "--count", "8"], PORT)?;
     let data = bench.random().bytes(3000);
     for body in [&data[..], b"", b"UPL1"] {
         let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
@@ -25,8 +25,11 @@ pub fn dual_server_tells_uploads_from_greetings(bench: &mut Bench) -> Result<(),
         answers_a_byte(&client, bench.random())?;
     }
     drop(client);
-    // One that begins like the magic, and one that ends within it.
-    for message in ["UPLOAD", "UPL"] {
+    let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
+    client.half_close();
+    client.expect_end().because("to a client that says nothing there is no answer")?;
+    // One that begins like the magic, one that ends within it, and one that has it elsewhere.
+    for message in ["UPLOAD", "UPL", "xUPL1"] {
         let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
         client.send(message.as_bytes()).because(RECEIVES)?;
         client.half_close();

@@ -1,21 +1,32 @@
 //! Uploads in the large: sums that wrap, calls that take a part, memory that stays small, peers that go away.
 
+use std::time::Duration;
+
 use super::client::{is_an_error, names_the_address};
 use super::conventions::until_it_waits;
 use super::server;
-use crate::bench::{Bench, Ended, Stdin, TcpPeer, difference, show};
+use crate::bench::{Bench, Ended, Stdin, TcpListener, TcpPeer, difference, show};
 use crate::recorder::Injection;
 use crate::suites::tcp::conversation::{
     CONNECTS, ENDS, PORT, RECEIPT, RECEIVES, expect_receipt, line, local, receipt, receipt_of, sum,
 };
 use crate::verdict::{Because, Expected, Stop, Unexplained};
 
+const WRAPS: &str = "the sum is taken modulo 2^32: adding wraps, in a debug build too";
+
 /// As many bytes of ff as it takes until their sum leaves 32 bits, and some more.
 const MANY: usize = 17_000_000;
 
 pub fn upload_server_counts_seventeen_million_bytes(bench: &mut Bench) -> Result<(), Stop> {
-    const WRAPS: &str = "the sum is taken modulo 2^32: adding wraps, in a debug build too";
-    let mut server = bench.tcp_server("upload-server", &[], PORT)?;
+    const PLAIN: &str =
+        "without --dual every connection is an upload, whatever its first bytes are, and be it empty";
+    let mut server = bench.tcp_server("upload-server", &["--count", "3"], PORT)?;
+    for data in [&b""[..], b"UPL1abc"] {
+        let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
+        client.send(data).because(RECEIVES)?;
+        client.half_close();
+        expect_receipt(&client, data).with(|unmet| bench.explain(unmet)).because(PLAIN)?;
+    }
     let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
     let data = vec![0xff; MANY];
     client.send(&data).because(WRAPS)?;
@@ -49,6 +60,27 @@ pub fn upload_client_meets_short_calls(bench: &mut Bench) -> Result<(), Stop> {
         .expect_stdout(line(data.len(), receipt(&data)))
         .with(|unmet| unmet.note("each receive gave at most 5 bytes"))
         .because(RECEIPT)?;
+    ended.expect_status(0).because(ENDS)?;
+    reads_stdin_to_its_end(bench, &data[..3000])
+}
+
+/// A pipe gives what there is, too: less than was asked for is not the end.
+fn reads_stdin_to_its_end(bench: &Bench, data: &[u8]) -> Result<(), Stop> {
+    const ON: &str =
+        "a read of stdin that gives less than was asked for is not its end: the end is a read of 0";
+    let listener = bench.tcp_listen(local(PORT + 1))?;
+    let start = bench.program("upload-client").arguments(&["--port", "5001"]);
+    let mut client = start.stdin(Stdin::Silent).start()?;
+    let server = listener.accept().because(CONNECTS)?;
+    let (first, rest) = data.split_at(1000);
+    client.feed(first, false);
+    bench.until("the client reads its stdin", || client.has_read_its_input().then_some(())).because(ON)?;
+    client.feed(rest, true);
+    let received = server.receive_to_end(data.len() + 1000).because(ON)?;
+    arrived(bench, data, &received).because(ON)?;
+    server.send(&receipt(data)).because("the client waits for the receipt")?;
+    let ended = client.end().because(ENDS)?;
+    ended.expect_stdout(line(data.len(), receipt(data))).because(ON)?;
     ended.expect_status(0).because(ENDS)
 }
 
@@ -97,8 +129,11 @@ pub fn upload_client_needs_no_more_memory(bench: &mut Bench) -> Result<(), Stop>
         let server = listener.accept().because(CONNECTS)?;
         let received = server.receive_to_end(data.len()).because(SHUTDOWN)?;
         let peak = client.peak_resident();
-        server.send(&receipt(&received)).because(SHUTDOWN)?;
-        client.end().because(ENDS)?;
+        let answer = receipt(&received);
+        server.send(&answer).because(SHUTDOWN)?;
+        let ended = client.end().because(ENDS)?;
+        ended.expect_stdout(line(data.len(), answer)).because(WRAPS)?;
+        ended.expect_status(0).because(WRAPS)?;
         Ok(peak)
     })
 }
@@ -111,7 +146,8 @@ fn needs_no_more_memory(
 ) -> Result<(), Stop> {
     let mut data = bench.random().bytes(64 << 10);
     let small = upload(bench, &data)?;
-    data.resize(MANY, 0x5a);
+    // Bytes of ff, so that the client's own sum leaves 32 bits as well.
+    data.resize(MANY, 0xff);
     let large = upload(bench, &data)?;
     if large <= small + SLACK {
         return Ok(());
@@ -130,7 +166,6 @@ fn needs_no_more_memory(
 }
 
 pub fn upload_client_reports_a_lost_server(bench: &mut Bench) -> Result<(), Stop> {
-    const LOST: &str = "without a whole receipt nobody knows what arrived: nothing on stdout, status 1";
     let data = bench.random().bytes(2000);
     let answer = receipt(&data);
     let listener = bench.tcp_listen(local(PORT))?;
@@ -156,8 +191,33 @@ pub fn upload_client_reports_a_lost_server(bench: &mut Bench) -> Result<(), Stop
     let server = listener.accept().because(CONNECTS)?;
     server.receive().because("the client sends what it reads")?;
     server.reset();
-    is_an_error(&client.end().because(LOST)?, "a reset in the middle of the data", LOST)
+    is_an_error(&client.end().because(LOST)?, "a reset in the middle of the data", LOST)?;
+    loses_a_server_that_has_read_everything(bench, &listener)
 }
+
+/// A server that ends in good order while there is more to send: the next send is answered by a reset, and the one
+/// after that is a broken pipe.
+fn loses_a_server_that_has_read_everything(bench: &Bench, listener: &TcpListener) -> Result<(), Stop> {
+    let much = vec![0x55; 1 << 20];
+    let mut client = bench.program("upload-client").stdin(Stdin::Silent).start()?;
+    let server = listener.accept().because(CONNECTS)?;
+    client.feed(&much, false);
+    let mut received = 0;
+    // Until nearly all of it has come; a client that keeps a larger block than that is not waited for.
+    let _ = bench.until_within(Duration::from_secs(2), "the client sends what it reads", || {
+        received += server.take().len();
+        (client.has_read_its_input() && received + (64 << 10) >= much.len()).then_some(())
+    });
+    drop(server);
+    for last in [false, false, true] {
+        client.feed(&much[..200_000], last);
+        let read = || (client.has_read_its_input() || !client.is_running()).then_some(());
+        bench.until("the client goes on or ends", read).because(LOST)?;
+    }
+    is_an_error(&client.end().because(LOST)?, "an end, with all read, in the middle of the data", LOST)
+}
+
+const LOST: &str = "without a whole receipt nobody knows what arrived: nothing on stdout, status 1";
 
 pub fn upload_client_compares_the_figures(bench: &mut Bench) -> Result<(), Stop> {
     const DIFFER: &str = "if count or sum differ from the client's own, the data did not arrive: status 1";
@@ -172,7 +232,16 @@ pub fn upload_client_compares_the_figures(bench: &mut Bench) -> Result<(), Stop>
             .because("the line shows the client's own count and the server's figures")?;
         ended.expect_status(1).because(DIFFER)?;
     }
-    Ok(())
+    // An empty stdin is an upload like others.
+    const EMPTY: &str = "an upload may be empty: it ends at once, and its receipt counts 0 bytes";
+    let listener = bench.tcp_listen(local(PORT + 1))?;
+    let mut client = bench.program("upload-client").arguments(&["--port", "5001"]).start()?;
+    let server = listener.accept().because(CONNECTS)?;
+    arrived(bench, b"", &server.receive_to_end(100).because(EMPTY)?).because(EMPTY)?;
+    server.send(&receipt(b"")).because(EMPTY)?;
+    let ended = client.end().because(EMPTY)?;
+    ended.expect_stdout(line(0, receipt(b""))).because(EMPTY)?;
+    ended.expect_status(0).because(EMPTY)
 }
 
 pub fn upload_client_waits_for_a_slow_reader(bench: &mut Bench) -> Result<(), Stop> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Ended, Process, Stdout, UdpPeer, show};
+use crate::hidden::servers::economy::expect_quiet;
 use crate::recording::{Act, Event, Outcome, Recording};
 use crate::suites::udp::{address, expect_request, telling};
 use crate::verdict::{Because, Stop, ensure};
@@ -39,8 +40,9 @@ pub fn refuses_malformed_options(bench: &mut Bench) -> Result<(), Stop> {
         bench.refuses("udp-server", arguments)?;
     }
     // Whoever refuses everything has not understood the question.
-    let server = bench.udp_peer()?;
-    let mut client = start(bench, &server, &["--value", "258", "--tries", "1"])?;
+    let server = bench.udp_peer_on("a", address("127.0.0.5:0"))?;
+    let elsewhere = ["--value", "258", "--tries", "1", "--host", "127.0.0.5"];
+    let mut client = start(bench, &server, &elsewhere)?;
     let from = expect_request(bench, &server, &client, 258).because("well-formed options are taken")?;
     server.send(from, &[0x01, 0x03])?;
     expect_printed(&mut client, 259, "well-formed options are taken")
@@ -165,6 +167,20 @@ pub fn waits_on_after_junk(bench: &mut Bench) -> Result<(), Stop> {
     let answer_to = second.map_or(from, |(_, from)| from);
     server.send(answer_to, &[0x00, 0x02])?;
     expect_printed(&mut client, 2, "the answer to the second request is an answer")
+}
+
+pub fn client_waits_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
+    let because = "while no answer comes, the client waits in the system and uses no processor time";
+    let server = bench.udp_peer()?;
+    let mut client = start(bench, &server, &["--timeout-ms", "20000", "--tries", "1"])?;
+    let from = expect_request(bench, &server, &client, 1).because("the client asks")?;
+    expect_quiet(bench, &client).because(because)?;
+    server.send(from, &[0x11, 0x22, 0x33])?;
+    expect_quiet(bench, &client)
+        .with(|unexplained| unexplained.note("a datagram of 3 bytes came, which is no answer"))
+        .because(because)?;
+    server.send(from, &[0x00, 0x02])?;
+    expect_printed(&mut client, 2, because)
 }
 
 pub fn survives_a_lost_request(bench: &mut Bench) -> Result<(), Stop> {
@@ -305,7 +321,13 @@ pub fn survives_stop_and_continue(bench: &mut Bench) -> Result<(), Stop> {
         let waiting = |event: &Event| {
             let waits = matches!(
                 event.act,
-                Act::Receive { .. } | Act::WaitReady { .. } | Act::Sleep { .. } | Act::WaitThread { .. }
+                Act::Receive { .. }
+                | Act::WaitReady { .. }
+                | Act::Sleep { .. }
+                | Act::WaitThread { .. }
+                // It may wait for another process that waits.
+                | Act::Reap { .. }
+                | Act::Read { .. }
             );
             waits && event.outcome == Outcome::Pending
         };

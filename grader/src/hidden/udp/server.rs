@@ -1,10 +1,12 @@
 //! What is asked of `udp-server`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Process, Stdout, UdpPeer, describe_status, show};
+use crate::hidden::servers::economy::expect_quiet;
 use crate::suites::udp::{address, expect_answer, telling};
 use crate::verdict::{Because, Stop, ensure};
 
@@ -15,7 +17,13 @@ pub fn announces_the_port_it_got(bench: &mut Bench) -> Result<(), Stop> {
         let start = bench.program("udp-server").arguments(&["--host", "127.0.0.1", "--port", "0"]);
         let mut server = start.stdout(stdout).start()?;
         server.until_bound(None).because("for --port 0 the server binds a port that the system picks")?;
-        server.expect_line(&format!("Listening on {}", server.bound())).because(because)?;
+        let bound = server.bound();
+        let there = SocketAddr::new(bound.ip().to_canonical(), bound.port());
+        let asked = SocketAddr::from(([127, 0, 0, 1], bound.port()));
+        bench
+            .ensure(there == asked, format!("bound to {asked}"), format!("bound to {there}"))
+            .because("--host says which of its addresses the server binds")?;
+        server.expect_line(&format!("Listening on {asked}")).because(because)?;
         let value = telling(bench, 1);
         let peer = bench.udp_peer()?;
         ask(&peer, &server, value)?;
@@ -43,7 +51,7 @@ pub fn ends_on_a_signal(bench: &mut Bench) -> Result<(), Stop> {
             .with(|unexplained| unexplained.sent(format!("{signal} to {}", server.command())))
             .because(because)?;
         let ended = server.end_with_orphans().because(because)?;
-        let right = ended.code() == Some(0) || ended.signal() == Some(signal as i32);
+        let right = ended.ended_as_told(signal);
         let observed = describe_status(ended.report.status);
         ensure(right, format!("status 0, or killed by {signal}"), observed)
             .with(|unexplained| ended.explain(unexplained))
@@ -57,7 +65,7 @@ pub fn server_passes_over_an_empty_datagram(bench: &mut Bench) -> Result<(), Sto
 }
 
 pub fn server_passes_over_wrong_sizes(bench: &mut Bench) -> Result<(), Stop> {
-    passes_over(bench, &[1, 3, 1500])
+    passes_over(bench, &[1, 3, 4, 1500])
 }
 
 /// After datagrams of these sizes the first answer is the one to the first real request.
@@ -110,13 +118,13 @@ fn expect_end(server: &mut Process) -> Result<(), Stop> {
 }
 
 pub fn wraps_after_the_highest_number(bench: &mut Bench) -> Result<(), Stop> {
-    let mut server = bench.udp_server("udp-server", &["--count", "2"], 5000)?;
+    let mut server = bench.udp_server("udp-server", &["--count", "4"], 5000)?;
     let peer = bench.udp_peer()?;
     let value = telling(bench, 1);
-    for value in [i16::MAX, value] {
+    for value in [i16::MAX, -1, 0, value] {
         ask(&peer, &server, value)?;
         expect_answer(bench, &peer, value).because(
-            "a sum that leaves the range wraps: after 32767 comes -32768, and no datagram ends the server",
+            "a sum that leaves the range wraps: after 32767 comes -32768; 0 is a number like others, and no datagram ends the server",
         )?;
     }
     expect_end(&mut server)
@@ -140,6 +148,22 @@ pub fn answers_each_client_its_own(bench: &mut Bench) -> Result<(), Stop> {
         }
     }
     expect_end(&mut server)
+}
+
+pub fn server_waits_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
+    let because = "while nothing comes, a server waits in the system and uses no processor time";
+    let server = bench.udp_server("udp-server", &["--count", "3"], 5000)?;
+    let (peer, stranger) = (bench.udp_peer()?, bench.udp_peer()?);
+    expect_quiet(bench, &server).because(because)?;
+    for size in [0, 3] {
+        stranger.send(server.local(), &vec![1; size])?;
+        let value = telling(bench, 1);
+        ask(&peer, &server, value)?;
+        expect_answer(bench, &peer, value).because("the server answers")?;
+        let note = format!("before the last request a datagram of {size} bytes came");
+        expect_quiet(bench, &server).with(|unexplained| unexplained.note(&note)).because(because)?;
+    }
+    Ok(())
 }
 
 pub fn names_the_port_in_use(bench: &mut Bench) -> Result<(), Stop> {
@@ -186,7 +210,7 @@ pub fn serves_ipv6(bench: &mut Bench) -> Result<(), Stop> {
         let mut server = start.named(taken.ip(), "both").named(free.ip(), "both").start()?;
         let because = "of a name's addresses each is tried in turn, until one can be bound";
         server.until_bound(Some(free.port())).because(because)?;
-        let peer = bench.udp_peer_on("a", std::net::SocketAddr::new(free.ip(), 0))?;
+        let peer = bench.udp_peer_on("a", SocketAddr::new(free.ip(), 0))?;
         let value = telling(bench, 1);
         peer.send(free, &value.to_be_bytes())?;
         expect_answer(bench, &peer, value).because(because)?;
