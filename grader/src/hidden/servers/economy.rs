@@ -130,11 +130,6 @@ pub fn expect_quiet(bench: &Bench, server: &Process) -> Expected {
     }))
 }
 
-/// Expects that a program is quiet before long: a runtime that has just started may be at work for a while of its own.
-pub fn expect_quiet_soon(bench: &Bench, program: &Process) -> Expected {
-    expect_quiet(bench, program).or_else(|_| expect_quiet(bench, program))
-}
-
 /// The call that a server has made most often of late.
 fn most_frequent(bench: &Bench, server: &Process) -> Option<String> {
     let recording = bench.recorder().recording();

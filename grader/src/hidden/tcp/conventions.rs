@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Ended, Process, Stdin, Stdout, quote};
-use crate::hidden::servers::economy::expect_quiet_soon;
+use crate::hidden::servers::economy::expect_quiet;
 use crate::recording::{Act, Event, Outcome};
 use crate::suites::tcp::conversation::{
     CONNECTS, ENDS, PORT, RECEIVES, answers_a_byte, line, local, receipt, serves,
@@ -263,7 +263,7 @@ pub fn waits_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
     let server = listener.accept().because(CONNECTS)?;
     server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
     for piece in ["H", "i!"] {
-        expect_quiet_soon(bench, &client).because(QUIET)?;
+        expect_quiet(bench, &client).because(QUIET)?;
         server.send(piece.as_bytes()).because("the client waits for the answer")?;
     }
     client.end().because(ENDS)?.expect_status(0).because(ENDS)
@@ -272,7 +272,7 @@ pub fn waits_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
 /// A server waits for its client, and then for what that has to say.
 fn server_waits_without_spinning(bench: &mut Bench, program: &str) -> Result<(), Stop> {
     let server = bench.tcp_server(program, &["--count", "2"], PORT)?;
-    expect_quiet_soon(bench, &server).because(QUIET)?;
+    expect_quiet(bench, &server).because(QUIET)?;
     let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
     if program == "tcp-server" {
         answers_a_byte(&client, bench.random())?;
@@ -280,7 +280,7 @@ fn server_waits_without_spinning(bench: &mut Bench, program: &str) -> Result<(),
         client.send(b"x").because(RECEIVES)?;
         client.until_taken().because(RECEIVES)?;
     }
-    expect_quiet_soon(bench, &server).because(QUIET)
+    expect_quiet(bench, &server).because(QUIET)
 }
 
 pub fn uploads_wait_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
@@ -290,10 +290,10 @@ pub fn uploads_wait_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
     let mut client = start.stdin(Stdin::Silent).start()?;
     let server = listener.accept().because(CONNECTS)?;
     // It waits for stdin, and then for the receipt.
-    expect_quiet_soon(bench, &client).because(QUIET)?;
+    expect_quiet(bench, &client).because(QUIET)?;
     client.feed(b"abc", true);
     server.receive_to_end(100).because("the client ends its direction when stdin has ended")?;
-    expect_quiet_soon(bench, &client).because(QUIET)?;
+    expect_quiet(bench, &client).because(QUIET)?;
     server.send(&receipt(b"abc")).because("the client waits for the receipt")?;
     client.end().because(ENDS)?.expect_status(0).because(ENDS)
 }

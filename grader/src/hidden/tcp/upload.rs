@@ -109,7 +109,7 @@ const SHUTDOWN: &str = "the client ends its direction when stdin has ended";
 const SLACK: u64 = 4 << 20;
 
 pub fn upload_server_needs_no_more_memory(bench: &mut Bench) -> Result<(), Stop> {
-    needs_no_more_memory(bench, |bench, data| {
+    needs_no_more_memory(bench, 0x5a, |bench, data| {
         let mut server = bench.tcp_server("upload-server", &[], PORT)?;
         let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
         client.send(data).because(RECEIVES)?;
@@ -124,7 +124,8 @@ pub fn upload_server_needs_no_more_memory(bench: &mut Bench) -> Result<(), Stop>
 
 pub fn upload_client_needs_no_more_memory(bench: &mut Bench) -> Result<(), Stop> {
     let listener = bench.tcp_listen(local(PORT))?;
-    needs_no_more_memory(bench, |bench, data| {
+    // Bytes of ff, so that the client's own sum leaves 32 bits as well.
+    needs_no_more_memory(bench, 0xff, |bench, data| {
         let mut client = bench.program("upload-client").stdin(Stdin::Bytes(data.to_vec())).start()?;
         let server = listener.accept().because(CONNECTS)?;
         let received = server.receive_to_end(data.len()).because(SHUTDOWN)?;
@@ -142,17 +143,17 @@ pub fn upload_client_needs_no_more_memory(bench: &mut Bench) -> Result<(), Stop>
 /// late, much more data tells: then its memory has stopped growing, and that of a program that keeps the data has not.
 fn needs_no_more_memory(
     bench: &mut Bench,
+    fill: u8,
     upload: impl Fn(&Bench, &[u8]) -> Result<u64, Stop>,
 ) -> Result<(), Stop> {
     let mut data = bench.random().bytes(64 << 10);
     let small = upload(bench, &data)?;
-    // Bytes of ff, so that the client's own sum leaves 32 bits as well.
-    data.resize(MANY, 0xff);
+    data.resize(MANY, fill);
     let large = upload(bench, &data)?;
     if large <= small + SLACK {
         return Ok(());
     }
-    data.resize(3 * MANY, 0xa5);
+    data.resize(3 * MANY, fill);
     let largest = upload(bench, &data)?;
     let observed = format!(
         "{} KiB for 64 KiB of data, {} KiB for {MANY} bytes, {} KiB for three times as many",

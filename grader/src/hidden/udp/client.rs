@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Ended, Process, Stdout, UdpPeer, show};
-use crate::hidden::servers::economy::expect_quiet_soon;
+use crate::hidden::servers::economy::expect_quiet;
 use crate::recording::{Act, Event, Outcome, Recording};
 use crate::suites::udp::{address, expect_request, telling};
 use crate::verdict::{Because, Stop, ensure};
@@ -174,7 +174,7 @@ pub fn client_waits_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
     let server = bench.udp_peer()?;
     let client = start(bench, &server, &["--timeout-ms", "20000", "--tries", "1"])?;
     server.receive().because("the client asks")?;
-    expect_quiet_soon(bench, &client).because(because)
+    expect_quiet(bench, &client).because(because)
 }
 
 pub fn survives_a_lost_request(bench: &mut Bench) -> Result<(), Stop> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Process, Stdout, UdpPeer, describe_status, show};
-use crate::hidden::servers::economy::expect_quiet_soon;
+use crate::hidden::servers::economy::expect_quiet;
 use crate::suites::udp::{address, expect_answer, telling};
 use crate::verdict::{Because, Stop, ensure};
 
@@ -153,11 +153,11 @@ pub fn answers_each_client_its_own(bench: &mut Bench) -> Result<(), Stop> {
 pub fn server_waits_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
     let because = "while nothing comes, a server waits in the system and uses no processor time";
     let server = bench.udp_server("udp-server", &["--count", "2"], 5000)?;
-    expect_quiet_soon(bench, &server).because(because)?;
+    expect_quiet(bench, &server).because(because)?;
     let peer = bench.udp_peer()?;
     ask(&peer, &server, 1)?;
     peer.receive().because("the server answers")?;
-    expect_quiet_soon(bench, &server).because(because)
+    expect_quiet(bench, &server).because(because)
 }
 
 pub fn names_the_port_in_use(bench: &mut Bench) -> Result<(), Stop> {
