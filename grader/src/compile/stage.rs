@@ -61,8 +61,8 @@ impl Stage {
                     argv.push(reached.to_string_lossy().into_owned());
                     readable.push(reached);
                 }
-                // Such as the class path of Java; but never so much as the whole of `/home`.
-                Ok(full) if full.is_dir() && full.components().count() > 2 && house::reachable(&full) => {
+                // Such as the class path of Java.
+                Ok(full) if full.is_dir() && house::reachable(&full) && may_be_shown(&full) => {
                     argv.push(full.to_string_lossy().into_owned());
                     readable.push(full);
                 }
@@ -95,5 +95,45 @@ impl Stage {
             }
         }
         Ok(staged)
+    }
+}
+
+/// Whether a directory that was named on a command line may be shown to the program, with all that lies below it: not
+/// where that is the grader, its checkout, or the home or temporary files of whoever grades.
+fn may_be_shown(directory: &Path) -> bool {
+    const NEVER: [&str; 6] = ["/", "/home", "/root", "/tmp", "/var/tmp", "/run"];
+    let variables = ["HOME", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
+    let private = [house::root(), house::state()].into_iter().chain(std::env::current_exe()).chain(variables);
+    let private = private.chain(NEVER.map(PathBuf::from)).map(|path| fs::canonicalize(&path).unwrap_or(path));
+    let holds_something_private = private.into_iter().any(|path| path.starts_with(directory));
+    let within = |above: PathBuf| directory.starts_with(fs::canonicalize(&above).unwrap_or(above));
+    let of_the_grader = within(house::root().join("grader")) || within(house::state());
+    !holds_something_private && !of_the_grader && !directory.starts_with("/proc")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::may_be_shown;
+    use crate::house;
+
+    #[test]
+    fn a_named_directory_is_shown_unless_it_holds_the_grader_or_a_home() {
+        let classes = tempfile::tempdir().expect("a temporary directory");
+        let full = fs::canonicalize(classes.path()).expect("it exists");
+        assert!(may_be_shown(&full));
+        assert!(may_be_shown(&house::labs()));
+        for never in ["/", "/home", "/root", "/tmp", "/var", "/proc/self"] {
+            assert!(!may_be_shown(Path::new(never)), "{never}");
+        }
+        let root = fs::canonicalize(house::root()).expect("the checkout exists");
+        for above in root.ancestors() {
+            assert!(!may_be_shown(above), "{}", above.display());
+        }
+        assert!(!may_be_shown(&root.join("grader/src/hidden")));
+        let own = std::env::current_exe().expect("a test is a program");
+        assert!(!may_be_shown(own.parent().expect("it lies in a directory")));
     }
 }

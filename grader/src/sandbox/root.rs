@@ -374,18 +374,21 @@ fn attributes(at: &CStr, set: u64, flags: c_int) -> Result<(), Errno> {
     })
 }
 
-/// The directories of `/etc` in which languages keep the settings of their runtimes. Java's does not start without.
+/// The directories of `/etc` that hold settings without which a language's runtime does not start, or lacks its own
+/// modules: Java and PHP only link to them from `/usr`. Nothing else of `/etc` is shown, so each is named.
 pub fn settings_of_languages() -> Vec<PathBuf> {
-    const LANGUAGES: [&str; 7] = ["java", "perl", "python", "ruby", "php", "mono", "dotnet"];
-    let Ok(entries) = fs::read_dir("/etc") else { return Vec::new() };
-    let of_a_language = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        LANGUAGES.iter().any(|language| name.starts_with(language)) && path.is_dir()
-    };
-    let mut found: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(of_a_language).collect();
-    found.sort();
-    found
+    const LANGUAGES: [&str; 8] = [
+        "java-8-openjdk",
+        "java-11-openjdk",
+        "java-17-openjdk",
+        "java-21-openjdk",
+        "java-25-openjdk",
+        "mono",
+        "perl",
+        "php",
+    ];
+    let present = LANGUAGES.iter().map(|name| Path::new("/etc").join(name)).filter(|path| path.is_dir());
+    present.collect()
 }
 
 /// The result of a call that returns -1 where it fails.

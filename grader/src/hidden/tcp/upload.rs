@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::client::{is_an_error, names_the_address};
 use super::conventions::until_it_waits;
 use super::server;
-use crate::bench::{Bench, Ended, Stdin, TcpListener, TcpPeer, difference, show};
+use crate::bench::{Bench, Ended, Stdin, TcpPeer, difference, show};
 use crate::recorder::Injection;
 use crate::suites::tcp::conversation::{
     CONNECTS, ENDS, PORT, RECEIPT, RECEIVES, expect_receipt, line, local, receipt, receipt_of, sum,
@@ -193,14 +193,16 @@ pub fn upload_client_reports_a_lost_server(bench: &mut Bench) -> Result<(), Stop
     server.receive().because("the client sends what it reads")?;
     server.reset();
     is_an_error(&client.end().because(LOST)?, "a reset in the middle of the data", LOST)?;
-    loses_a_server_that_has_read_everything(bench, &listener)
+    loses_a_server_that_has_read_everything(bench)
 }
 
 /// A server that ends in good order while there is more to send: the next send is answered by a reset, and the one
 /// after that is a broken pipe.
-fn loses_a_server_that_has_read_everything(bench: &Bench, listener: &TcpListener) -> Result<(), Stop> {
+fn loses_a_server_that_has_read_everything(bench: &Bench) -> Result<(), Stop> {
     let much = vec![0x55; 1 << 20];
-    let mut client = bench.program("upload-client").stdin(Stdin::Silent).start()?;
+    let listener = bench.tcp_listen(local(PORT + 1))?;
+    let start = bench.program("upload-client").arguments(&["--port", "5001"]);
+    let mut client = start.stdin(Stdin::Silent).start()?;
     let server = listener.accept().because(CONNECTS)?;
     client.feed(&much, false);
     let mut received = 0;
