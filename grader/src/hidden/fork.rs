@@ -1,16 +1,14 @@
 //! Robust and bonus checks of the lab `fork`.
 
 mod many;
+mod signals;
 
-use std::time::Duration;
+pub(in crate::hidden) use signals::{HARMLESS, stop, until_blocked};
 
-use nix::sys::signal::Signal;
-
-use crate::bench::{Bench, Ended, Process, ProcessInfo, Stdout};
+use crate::bench::{Bench, Ended, Process, Stdout};
 use crate::check;
 use crate::check::Check;
 use crate::family::{Family, Line, status_pairs};
-use crate::recording::{Act, Event, Outcome};
 use crate::suites::fork::{CLOCK_SLACK_MS, longest, only_child, since};
 use crate::verdict::{Because, Breakdown, Stop, Unexplained, ensure};
 
@@ -57,7 +55,7 @@ pub const CHECKS: &[Check] = &[
     .handout("Waiting: wait and the status")
     .skip_idle(),
     check!(
-        killed_child_shows_its_signal,
+        signals::killed_child_shows_its_signal,
         "fork.6",
         Robust,
         4,
@@ -68,7 +66,7 @@ pub const CHECKS: &[Check] = &[
     .handout("Waiting: wait and the status")
     .recorder(),
     check!(
-        stopped_child_has_not_ended,
+        signals::stopped_child_has_not_ended,
         "fork.6",
         Robust,
         4,
@@ -110,7 +108,7 @@ pub const CHECKS: &[Check] = &[
     .handout("Many children")
     .skip_idle(),
     check!(
-        signals_do_not_end_the_wait,
+        signals::signals_do_not_end_the_wait,
         "fork.9",
         Robust,
         4,
@@ -121,7 +119,7 @@ pub const CHECKS: &[Check] = &[
     .handout("Signals while you sleep or wait")
     .recorder(),
     check!(
-        signals_do_not_shorten_an_interval,
+        signals::signals_do_not_shorten_an_interval,
         "fork.9",
         Robust,
         3,
@@ -166,9 +164,6 @@ pub const CHECKS: &[Check] = &[
     .recorder(),
 ];
 
-/// Signals whose default action is to do nothing.
-pub(in crate::hidden) const HARMLESS: [Signal; 4] =
-    [Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGWINCH, Signal::SIGURG];
 /// Why the second number of a pair is what it is.
 const RAW_STATUS: &str =
     "STATUS is the raw wait status: the exit code in the second byte, the signal that killed it in the first";
@@ -248,44 +243,6 @@ fn exit_code_is_in_the_second_byte(bench: &mut Bench) -> Result<(), Stop> {
     Ok(())
 }
 
-fn killed_child_shows_its_signal(bench: &mut Bench) -> Result<(), Stop> {
-    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
-        let mut program = bench.start("fork-wait", &["--count", "1", "--interval-ms", "60000"])?;
-        let child = its_child(bench, &program)?;
-        program.signal_to(&child, signal)?;
-        let ended = program.end_with_orphans().because("a child that was killed has ended: wait tells it")?;
-        expect_report(bench, &program, &ended, ("", signal as i64), RAW_STATUS)?;
-    }
-    Ok(())
-}
-
-fn stopped_child_has_not_ended(bench: &mut Bench) -> Result<(), Stop> {
-    let mut program = bench.start("fork-wait", &["--count", "1", "--interval-ms", "60000"])?;
-    let child = its_child(bench, &program)?;
-    until_blocked(bench, &program)?;
-    program.signal_to(&child, Signal::SIGSTOP)?;
-    // Whoever takes a stop for an end does so now, while the child stands still. A recorded call stops it for a moment
-    // too, so it must be seen standing several times.
-    let mut looks = 0;
-    let stopped = program.until_processes("the child stopped by SIGSTOP", |now| {
-        let state = now.iter().find(|process| process.pid == child.pid).map(|process| process.state);
-        looks = if matches!(state, Some('T' | 't')) { looks + 1 } else { 0 };
-        (looks == 5).then_some(())
-    });
-    stopped.because("SIGSTOP stops any process")?;
-    program.signal_to(&child, Signal::SIGCONT)?;
-    program.signal_to(&child, Signal::SIGKILL)?;
-    let ended =
-        program.end_with_orphans().because("the child was killed in the end, and the parent hears of it")?;
-    expect_report(
-        bench,
-        &program,
-        &ended,
-        ("", 9),
-        "a stopped child has not ended: wait tells of it when it has",
-    )
-}
-
 fn every_line_appears_once(bench: &mut Bench) -> Result<(), Stop> {
     for (program, expected) in FORK_ONCE {
         let start = bench.program(program).arguments(&["--count", "2", "--interval-ms", "200"]);
@@ -343,57 +300,6 @@ fn limit_without_effect() -> Breakdown {
     Breakdown::new("the process limit has no effect on this machine", "run `cargo xtask doctor`")
 }
 
-fn signals_do_not_end_the_wait(bench: &mut Bench) -> Result<(), Stop> {
-    let mut program = bench.start("fork-wait", &["--count", "1", "--interval-ms", "60000"])?;
-    let child = its_child(bench, &program)?;
-    until_blocked(bench, &program)?;
-    rain_on(&program, &child)?;
-    // A program that handles a signal may be waiting for the next time now.
-    until_blocked(bench, &program)?;
-    rain_on(&program, &child)?;
-    program.signal_to(&child, Signal::SIGTERM)?;
-    let ended = program.end_with_orphans().because("the parent ends when its child has ended")?;
-    let rain = "SIGCHLD, SIGCONT, SIGWINCH and SIGURG were sent to parent and child, and in the end SIGTERM to the child";
-    let because = "EINTR means that a signal was handled, no more: the program waits again";
-    expect_report(bench, &program, &ended, ("", 15), because).map_err(|stop| noting(stop, rain))
-}
-
-/// Adds a fact to a finding.
-fn noting(stop: Stop, fact: &str) -> Stop {
-    match stop {
-        Stop::Finding(mut finding) => {
-            finding.notes.push(fact.to_string());
-            Stop::Finding(finding)
-        }
-        other => other,
-    }
-}
-
-fn signals_do_not_shorten_an_interval(bench: &mut Bench) -> Result<(), Stop> {
-    let mut program = bench.start("fork-zombie", &["--count", "1", "--interval-ms", "3000"])?;
-    let child = its_child(bench, &program)?;
-    until_blocked(bench, &program)?;
-    rain_on(&program, &child)?;
-    program.end_with_orphans().because("the parent ends when it has ticked and waited")?;
-    let recording = bench.recording()?.clone();
-    let family = Family::of(&recording, program.who());
-    let born = only_child(&family, program.who())?.birth.enter.seen;
-    let mut ticking = family.lines_of(program.who());
-    ticking.retain(|line| line.text.starts_with("parent is running"));
-    let [line] = ticking.as_slice() else {
-        return ensure(false, "one line of the ticking parent", format!("{} lines", ticking.len()))
-            .because("the ticking process prints --count lines");
-    };
-    let after = since(born, line.at);
-    let expected = format!("{:?} at least 3000 ms after the fork", line.text);
-    ensure(after + CLOCK_SLACK_MS >= 3000, expected, format!("it came after {after} ms"))
-        .with(|unexplained| {
-            let rain = "SIGCHLD, SIGCONT, SIGWINCH and SIGURG were sent to it while it slept";
-            unexplained.sent(rain).likely("a sleep that a signal handler ended early was not gone on with")
-        })
-        .because("a signal does not shorten an interval: the program sleeps for the rest of the time")
-}
-
 /// Expects that each line came an interval after the one before, the first an interval after `start`. A late line is
 /// the machine's doing, so only the shortest time counts for the whole, and twice the interval for each line.
 fn paced(lines: &[Line], start: u64, interval_ms: u64) -> Result<(), Stop> {
@@ -407,45 +313,6 @@ fn paced(lines: &[Line], start: u64, interval_ms: u64) -> Result<(), Stop> {
                 "the ticking process sleeps --interval-ms before each line, and each line is out at once",
             )?;
         before = line.at;
-    }
-    Ok(())
-}
-
-/// Waits until a program has a child, and gives it.
-fn its_child(bench: &Bench, program: &Process) -> Result<ProcessInfo, Stop> {
-    let found = program.until_processes("a child of the program", |now| now.get(1).cloned());
-    let had_one = !Family::of(&bench.recording()?.clone(), program.who()).children().is_empty();
-    match found {
-        Err(_) if had_one => {
-            let what = "the program ended before the grader could act on its child";
-            Err(Breakdown::new(what, "grade again when the machine is less busy").into())
-        }
-        found => found.because("the program forks"),
-    }
-}
-
-/// Waits until a program's first process is blocked in a call that waits, or a while: not every such call is recorded.
-pub(in crate::hidden) fn until_blocked(bench: &Bench, program: &Process) -> Result<(), Stop> {
-    drop(bench.recording()?);
-    let blocked = bench.until_within(Duration::from_millis(500), "a program that waits", || {
-        let recording = bench.recording().ok()?;
-        let signal = |event: &&Event| matches!(event.act, Act::SignalDelivered { .. });
-        let last = recording.of(program.who()).filter(|event| !signal(event)).last()?;
-        let waits = matches!(
-            last.act,
-            Act::Reap { .. } | Act::Sleep { .. } | Act::WaitReady { .. } | Act::Read { .. }
-        );
-        (waits && last.outcome == Outcome::Pending).then_some(())
-    });
-    drop(blocked);
-    Ok(())
-}
-
-/// Sends every harmless signal to a program and to its child.
-fn rain_on(program: &Process, child: &ProcessInfo) -> Result<(), Stop> {
-    for signal in HARMLESS {
-        program.signal(signal)?;
-        program.signal_to(child, signal)?;
     }
     Ok(())
 }

@@ -1,15 +1,19 @@
 //! Robust and bonus checks of the lab `pipes`.
 
+mod failures;
+
 use nix::sys::signal::Signal;
 
-use super::fork::{HARMLESS, until_blocked};
-use crate::bench::{Bench, Ended, Process, ProcessInfo, Stdin, Stdout};
+use failures::nobody_left;
+
+use super::fork::{HARMLESS, stop, until_blocked};
+use crate::bench::{Bench, Process, ProcessInfo, Stdin, Stdout};
 use crate::check;
 use crate::check::Check;
 use crate::family::Family;
 use crate::recording::Act;
 use crate::suites::pipes::{on_stdout, open_ends, run, stages};
-use crate::verdict::{Because, Breakdown, Stop, ensure};
+use crate::verdict::{Because, Stop, ensure};
 
 /// The rubric, in teaching order.
 pub const CHECKS: &[Check] = &[
@@ -38,7 +42,7 @@ pub const CHECKS: &[Check] = &[
         parent_closes_its_ends,
         "pipes.4",
         Robust,
-        5,
+        4,
         ["pipeline"],
         "Does the program itself close every end of the pipes between the stages?"
     )
@@ -48,7 +52,7 @@ pub const CHECKS: &[Check] = &[
         stages_have_no_other_descriptors,
         "pipes.4",
         Robust,
-        5,
+        4,
         ["pipeline"],
         "Has every stage the descriptors 0, 1 and 2, and no other?"
     )
@@ -58,7 +62,7 @@ pub const CHECKS: &[Check] = &[
         stages_run_at_the_same_time,
         "pipes.5",
         Robust,
-        5,
+        4,
         ["pipeline"],
         "Do 8 MiB pass through three stages?"
     )
@@ -68,7 +72,7 @@ pub const CHECKS: &[Check] = &[
         sigpipe_kills_the_writer,
         "pipes.5",
         Robust,
-        5,
+        4,
         ["pipeline"],
         "Does `yes | head -n 1` end because SIGPIPE kills `yes`?"
     )
@@ -82,6 +86,17 @@ pub const CHECKS: &[Check] = &[
         4,
         ["pipeline"],
         "Does the program end when every stage has ended by itself, and not before?"
+    )
+    .after("two_and_three_stages_are_joined")
+    .handout("How it ends")
+    .recorder(),
+    check!(
+        stopped_stage_has_not_ended,
+        "pipes.5",
+        Robust,
+        3,
+        ["pipeline"],
+        "Does the program go on waiting when its stages are only stopped?"
     )
     .after("two_and_three_stages_are_joined")
     .handout("How it ends")
@@ -107,10 +122,10 @@ pub const CHECKS: &[Check] = &[
     .after("one_stage_is_run")
     .handout("How it ends"),
     check!(
-        missing_command_is_127,
+        failures::missing_command_is_127,
         "pipes.7",
         Robust,
-        4,
+        3,
         ["pipeline"],
         "Does a command that does not exist give one message and 127, and do the others go on?"
     )
@@ -118,7 +133,7 @@ pub const CHECKS: &[Check] = &[
     .handout("How it ends")
     .recorder(),
     check!(
-        command_that_cannot_be_executed_is_126,
+        failures::command_that_cannot_be_executed_is_126,
         "pipes.7",
         Robust,
         2,
@@ -128,7 +143,17 @@ pub const CHECKS: &[Check] = &[
     .after("one_stage_is_run")
     .handout("How it ends"),
     check!(
-        refused_pipe_is_reported,
+        failures::every_failure_of_exec_is_said,
+        "pipes.7",
+        Robust,
+        2,
+        ["pipeline"],
+        "Does a command that cannot be run for another reason give one message too?"
+    )
+    .after("one_stage_is_run")
+    .handout("How it ends"),
+    check!(
+        failures::refused_pipe_is_reported,
         "pipes.7",
         Robust,
         2,
@@ -138,7 +163,7 @@ pub const CHECKS: &[Check] = &[
     .after("two_and_three_stages_are_joined")
     .handout("How it ends"),
     check!(
-        refused_fork_leaves_nothing_behind,
+        failures::refused_fork_leaves_nothing_behind,
         "pipes.7",
         Robust,
         2,
@@ -147,7 +172,7 @@ pub const CHECKS: &[Check] = &[
     )
     .after("two_and_three_stages_are_joined")
     .handout("How it ends")
-    .recorder(),
+    .skip_idle(),
     check!(
         empty_stage_is_refused,
         "pipes.8",
@@ -314,6 +339,33 @@ fn program_waits_for_every_stage(bench: &mut Bench) -> Result<(), Stop> {
         .because(because)
 }
 
+fn stopped_stage_has_not_ended(bench: &mut Bench) -> Result<(), Stop> {
+    let code = bench.random().range(3, 99);
+    let script = format!("read word; exit {code}");
+    let mut program = bench.start("pipeline", &["sleep", "60", "|", "sh", "-c", &script])?;
+    until_stages(&program, 2)?;
+    until_blocked(bench, &program)?;
+    let stages = program.processes().split_off(1);
+    stop(bench, &program, &stages)?;
+    let because = "a stopped stage has not ended: it goes on when somebody continues it";
+    let likely = "waitpid was asked to tell of stops too (WUNTRACED), and a stop was taken for an end";
+    ensure(program.is_running(), "pipeline waits for its stages to end", "it ended while they were stopped")
+        .with(|unexplained| unexplained.sent(program.command()).likely(likely))
+        .because(because)?;
+    for stage in &stages {
+        program.signal_to(stage, Signal::SIGCONT)?;
+    }
+    for sleeper in stages.iter().filter(|stage| stage.name == "sleep") {
+        program.signal_to(sleeper, Signal::SIGTERM)?;
+    }
+    let ended = program.end_with_orphans().because("the second stage ends when the first one has ended")?;
+    ended
+        .expect_status(code as i32)
+        .with(|unexplained| unexplained.note("both stages were stopped (SIGSTOP) and continued"))
+        .because(because)?;
+    nobody_left(bench, &program, &ended)
+}
+
 fn last_stage_gives_the_status(bench: &mut Bench) -> Result<(), Stop> {
     let (first, last) = (bench.random().range(3, 60), bench.random().range(61, 120));
     let (first_exits, last_exits) = (format!("exit {first}"), format!("exit {last}"));
@@ -341,120 +393,6 @@ fn killed_last_stage_is_128_and_the_signal(bench: &mut Bench) -> Result<(), Stop
         first.expect_status(0).because("only the last stage's end counts")?;
     }
     Ok(())
-}
-
-fn missing_command_is_127(bench: &mut Bench) -> Result<(), Stop> {
-    let name = format!("no-{}", bench.random().word(8));
-    let lines: [(&[&str], i32, &str); 4] = [
-        (&[&name], 127, ""),
-        (&["echo", "unread", "|", &name], 127, ""),
-        (&[&name, "|", "wc", "-c"], 0, "0\n"),
-        (&["echo", "unread", "|", &name, "|", "wc", "-c"], 0, "0\n"),
-    ];
-    for (line, status, output) in lines {
-        let mut program = bench.start("pipeline", line)?;
-        let ended = program
-            .end_with_orphans()
-            .with(|unexplained| open_ends(&program, unexplained))
-            .because("a command that cannot be run holds nobody up")?;
-        ended
-            .expect_stdout(output)
-            .because("the other stages run; the missing one reads and writes nothing")?;
-        ended.expect_status(status).because("a missing command counts as a stage that ended with 127")?;
-        one_message(&ended, &name)?;
-        nobody_left(bench, &program, &ended)?;
-    }
-    Ok(())
-}
-
-/// Expects one message, which names the command.
-fn one_message(ended: &Ended, name: &str) -> Result<(), Stop> {
-    let text = String::from_utf8_lossy(&ended.stderr);
-    let count = text.lines().filter(|line| line.contains(name)).count();
-    let expected = format!("one message on stderr that names {name}");
-    ensure(count == 1, expected, format!("{count} such messages"))
-        .with(|unexplained| ended.explain(unexplained))
-        .because("whoever reads the message must know which command it was; a second one comes from a child that went on")
-}
-
-/// Expects that the program has waited for each of its children.
-fn nobody_left(bench: &Bench, program: &Process, ended: &Ended) -> Result<(), Stop> {
-    let recording = bench.recording()?.clone();
-    let family = Family::of(&recording, program.who());
-    let children = family.children();
-    let left = children.iter().filter(|child| family.reaped(program.who(), child.name).is_none()).count();
-    ensure(left == 0, format!("each of {} children waited for", children.len()), format!("{left} were not"))
-        .with(|unexplained| ended.explain(unexplained))
-        .because("a child that nobody waits for is left behind as a zombie")
-}
-
-fn command_that_cannot_be_executed_is_126(bench: &mut Bench) -> Result<(), Stop> {
-    for command in ["/etc/passwd", "/tmp"] {
-        let ended = run(bench, &["echo", "unread", "|", command], None)?;
-        ended
-            .expect_status(126)
-            .because("a command that is there but may not be executed (EACCES) counts as 126")?;
-        one_message(&ended, command)?;
-    }
-    Ok(())
-}
-
-fn refused_pipe_is_reported(bench: &mut Bench) -> Result<(), Stop> {
-    let start = bench.program("pipeline").arguments(&["cat", "|", "cat", "|", "cat"]);
-    let mut program = start.limits(|limits| limits.descriptors = (4, 4)).start()?;
-    let ended = program.end_with_orphans().because("without its pipes the pipeline cannot go on: it ends")?;
-    // An interpreter may need a descriptor to start at all; what dies of that has not been refused a pipe.
-    let refused =
-        |event: &crate::recording::Event| matches!(event.act, Act::Pipe { .. } | Act::OpenPair { .. });
-    let tried = {
-        let recording = bench.recorder().recording();
-        !recording.recorded || recording.of_tree(program.who()).any(refused)
-    };
-    if !tried {
-        let works = bench.run("pipeline", &["cat", "|", "cat", "|", "cat"])?;
-        return works.expect_status(0).because("three stages that read nothing end with status 0");
-    }
-    let because = "a refused system call is a failure of the program itself: reason, status 1";
-    let note = "it may have 4 descriptors only: beside 0, 1 and 2 there is no room for a pipe (EMFILE)";
-    ended.expect_status(1).with(|unexplained| unexplained.note(note)).because(because)?;
-    let said = !ended.stderr.trim_ascii().is_empty();
-    ensure(said, "the reason on stderr", "nothing on stderr")
-        .with(|unexplained| ended.explain(unexplained).note(note))
-        .because(because)
-}
-
-fn refused_fork_leaves_nothing_behind(bench: &mut Bench) -> Result<(), Stop> {
-    // Whoever reaps early still cannot start the others: the first stage sleeps, and all wait for it.
-    let line = ["sleep", "1", "|", "cat", "|", "cat", "|", "cat", "|", "cat", "|", "cat"];
-    let start = bench.program("pipeline").arguments(&line);
-    let mut program = start.limits(|limits| limits.processes = 4).start()?;
-    let note = "the process limit (RLIMIT_NPROC) was so low that a fork in the middle failed with EAGAIN";
-    let ended = program
-        .end_with_orphans()
-        .with(|unexplained| open_ends(&program, unexplained))
-        .because("the stages that run see the end of their input, and end")?;
-    let recording = bench.recording()?.clone();
-    let family = Family::of(&recording, program.who());
-    let born = family.children();
-    if let ([first, .., last], 6) = (born.as_slice(), born.len()) {
-        let one_by_one = family.death(first.name).is_some_and(|death| death.seq < last.birth.seq);
-        ensure(
-            !one_by_one,
-            "stages that run at the same time",
-            "the first one ended before the last one was born",
-        )
-        .with(|unexplained| ended.explain(unexplained))
-        .because("a pipe holds 64 KiB: more only passes when the reader runs beside the writer")?;
-        let what = "the process limit has no effect on this machine";
-        return Err(Breakdown::new(what, "run `cargo xtask doctor`").into());
-    }
-    let because = "a refused system call is a failure of the program itself: reason, status 1";
-    ended.expect_status(1).with(|unexplained| unexplained.note(note)).because(because)?;
-    let said = !ended.stderr.trim_ascii().is_empty();
-    ensure(said, "the reason on stderr", "nothing on stderr")
-        .with(|unexplained| ended.explain(unexplained).note(note))
-        .because(because)?;
-    nobody_left(bench, &program, &ended)
 }
 
 fn empty_stage_is_refused(bench: &mut Bench) -> Result<(), Stop> {

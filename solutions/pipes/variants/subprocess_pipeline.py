@@ -28,12 +28,14 @@ def main(words):
             if stage is not stages[-1]:
                 following, sink = os.pipe()
             running.append(subprocess.Popen(stage, stdin=source, stdout=sink))
-        except (FileNotFoundError, PermissionError) as error:
-            name = stage[0].decode(errors="replace")
-            sys.stderr.write(f"pipeline: {name}: {error.strerror}\n")
-            running.append(127 if isinstance(error, FileNotFoundError) else 126)
         except OSError as error:
-            refused = error
+            # Only a failed exec names a file; else a pipe or the fork was refused.
+            if error.filename is None:
+                refused = error
+            else:
+                name = stage[0].decode(errors="replace")
+                sys.stderr.write(f"pipeline: {name}: {error.strerror}\n")
+                running.append(127 if isinstance(error, FileNotFoundError) else 126)
         for end in (source, sink):
             if end is not None:
                 os.close(end)

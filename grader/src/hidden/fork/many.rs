@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{HARMLESS, limit_without_effect, process_limit};
+use super::signals::{HARMLESS, meet_signals};
+use super::{limit_without_effect, process_limit};
 use crate::bench::{Bench, Ended, Process};
 use crate::family::{Family, status_pairs};
+use crate::recorder::CallKind;
 use crate::recording::{Act, Outcome};
 use crate::suites::fork::{CLOCK_SLACK_MS, since};
 use crate::verdict::{Because, Stop, ensure};
@@ -106,7 +108,8 @@ pub(super) fn exit_codes_wrap_at_256(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 pub(super) fn many_children_in_a_storm_of_signals(bench: &mut Bench) -> Result<(), Stop> {
-    let mut program = bench.start("fork-many", &["--children", "200", "--interval-ms", "15"])?;
+    meet_signals(bench, "fork-many", CallKind::Wait, 20)?;
+    let mut program = bench.start("fork-many", &["--children", "200", "--interval-ms", "2"])?;
     drop(bench.recording()?);
     let mut last = Instant::now();
     until_over(bench, &program, || {
