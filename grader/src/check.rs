@@ -65,6 +65,8 @@ pub struct Setup {
     pub net_raw: bool,
     /// Whether it judges recorded system calls: without a recorder it breaks down, and never fails.
     pub recorder: bool,
+    /// Whether no system call is recorded: for thousands of clients, of whose calls nothing is asked.
+    pub unrecorded: bool,
     /// Whether packets are captured on every host.
     pub capture: bool,
 }
@@ -100,6 +102,7 @@ impl Check {
             skip_idle: false,
             net_raw: false,
             recorder: false,
+            unrecorded: false,
             capture: false,
         };
         let (after, handout, plain) = (None, "", false);
@@ -152,6 +155,12 @@ impl Check {
     /// Judges recorded system calls.
     pub const fn recorder(mut self) -> Self {
         self.setup.recorder = true;
+        self
+    }
+
+    /// Asks for so much, and nothing about single calls, that a recorder would only cost time.
+    pub const fn unrecorded(mut self) -> Self {
+        self.setup.unrecorded = true;
         self
     }
 

@@ -277,8 +277,10 @@ impl Run<'_> {
     fn is_sampled(&self, check: &Check) -> bool {
         let seed = self.plan.seed.unwrap_or_else(|| self.subject.seed());
         check.programs.iter().any(|program| {
-            let starts = |other: &&Check| !other.setup.recorder && other.programs.contains(program);
-            let eligible: Vec<&Check> = self.subject.suite.all().filter(starts).collect();
+            let either_way = |other: &&Check| !other.setup.recorder && !other.setup.unrecorded;
+            let of_program = |other: &&Check| other.programs.contains(program);
+            let eligible: Vec<&Check> =
+                self.subject.suite.all().filter(either_way).filter(of_program).collect();
             let choice = Random::new(seed, program).next() as usize % eligible.len().max(1);
             eligible.get(choice).is_some_and(|chosen| chosen.name == check.name)
         })

@@ -71,7 +71,7 @@ impl Core {
         sockets: &[(BorrowedFd<'_>, PollFlags)],
         mut done: impl FnMut() -> Option<T>,
     ) -> Result<T, Late> {
-        let deadline = Deadline::new(self, patience);
+        let mut deadline = Deadline::new(patience);
         let started = Instant::now();
         let mut quiet_since = started;
         let mut seen = self.progress();
@@ -84,6 +84,7 @@ impl Core {
             if deadline.expired(self) {
                 return Err(Late::Deadline);
             }
+            deadline.begin_after_a_moment(self);
             let progress = self.progress();
             if progress != seen {
                 (seen, quiet_since) = (progress, Instant::now());
@@ -109,10 +110,8 @@ impl Core {
                 (false, Some(_)) => 20,
                 (false, None) => 100,
             };
-            self.sleep_until_something_happens(
-                sockets,
-                deadline.left(self).min(Duration::from_millis(longest)),
-            );
+            let longest = deadline.left(self).min(Duration::from_millis(longest));
+            self.sleep_until_something_happens(sockets, longest);
         }
     }
 
@@ -219,8 +218,16 @@ impl Core {
 
     /// The finding of a wait that brought nothing.
     pub fn late(&self, late: Late, expected: impl Into<String>) -> Unexplained {
+        self.late_within(late, PATIENCE, expected)
+    }
+
+    /// The finding of a wait of another patience.
+    pub fn late_within(&self, late: Late, patience: Duration, expected: impl Into<String>) -> Unexplained {
         let observed = match late {
-            Late::Deadline => format!("nothing within {} seconds", PATIENCE.as_secs()),
+            Late::Deadline if patience >= Duration::from_secs(2) => {
+                format!("nothing within {} seconds", patience.as_secs())
+            }
+            Late::Deadline => format!("nothing within {} ms", patience.as_millis()),
             Late::Stuck => "nothing, and nothing can come any more: every process waits".to_string(),
             Late::Ended => "nothing, and every program has ended".to_string(),
         };
@@ -238,31 +245,51 @@ impl Core {
 
 /// A deadline in time that the programs really had: what the scheduler withheld from them or from us is given back.
 pub struct Deadline {
-    start: Instant,
     patience: Duration,
-    delay: Duration,
+    made: Instant,
+    /// When it began to count, and what had been withheld by then: to know that, a file of each thread is read, which
+    /// costs more than most waits take. So it begins after a moment only, and until then there is no hurry.
+    begun: Option<(Instant, Duration)>,
 }
 
 impl Deadline {
-    /// So long from now.
-    pub fn new(core: &Core, patience: Duration) -> Self {
-        Self { start: Instant::now(), patience, delay: core.recorder.delay() + own_delay() }
+    /// Until it begins.
+    const MOMENT: Duration = Duration::from_millis(4);
+
+    /// So long from about now.
+    pub fn new(patience: Duration) -> Self {
+        Self { patience, made: Instant::now(), begun: None }
+    }
+
+    /// Begins to count, unless it has, once the first moment is over.
+    pub fn begin_after_a_moment(&mut self, core: &Core) {
+        if self.begun.is_none() && self.made.elapsed() >= Self::MOMENT {
+            self.begun = Some((Instant::now(), withheld(core)));
+        }
     }
 
     /// Whether the time is up.
     pub fn expired(&self, core: &Core) -> bool {
-        self.start.elapsed() >= self.patience && self.left(core).is_zero()
+        self.begun.is_some_and(|(start, _)| start.elapsed() >= self.patience) && self.left(core).is_zero()
     }
 
-    /// How much is left.
+    /// How much is left; before it begins, of the first moment.
     pub fn left(&self, core: &Core) -> Duration {
-        let elapsed = self.start.elapsed();
+        let Some((start, before)) = self.begun else {
+            return Self::MOMENT.saturating_sub(self.made.elapsed());
+        };
+        let elapsed = start.elapsed();
         if elapsed < self.patience {
             return self.patience - elapsed;
         }
-        let withheld = (core.recorder.delay() + own_delay()).saturating_sub(self.delay);
-        (self.patience + withheld).min(LONGEST.max(self.patience)).saturating_sub(elapsed)
+        let given_back = withheld(core).saturating_sub(before);
+        (self.patience + given_back).min(LONGEST.max(self.patience)).saturating_sub(elapsed)
     }
+}
+
+/// What the scheduler has withheld so far from the programs and from this thread.
+fn withheld(core: &Core) -> Duration {
+    core.recorder.delay() + own_delay()
 }
 
 /// How long this thread has waited for a processor so far.

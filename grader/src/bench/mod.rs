@@ -72,6 +72,7 @@ impl Bench {
         seed: u64,
         trace: bool,
     ) -> Result<Self, Breakdown> {
+        let trace = trace && !check.setup.unrecorded;
         let recorder = Recorder::start(Options { trace, skip_idle: check.setup.skip_idle })?;
         recorder.bench_is_waiting(false);
         let core = core::Core {
@@ -210,6 +211,11 @@ impl Bench {
         Ok(sockets::list(&self.core, host, sockets::Which::All)?)
     }
 
+    /// The listening TCP sockets of the host of that name: much cheaper than all of them.
+    pub fn listening_sockets(&self, host: &str) -> Result<Vec<SocketInfo>, Stop> {
+        Ok(sockets::list(&self.core, host, sockets::Which::Listening)?)
+    }
+
     /// The check's random values.
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
@@ -239,7 +245,8 @@ impl Bench {
         expected: &str,
         fact: impl FnMut() -> Option<T>,
     ) -> Expected<T> {
-        self.core.wait_watching_within(patience, fact).map_err(|late| self.core.late(late, expected))
+        let found = self.core.wait_watching_within(patience, fact);
+        found.map_err(|late| self.core.late_within(late, patience, expected))
     }
 
     /// Adds to a finding how each program stands and what it said.

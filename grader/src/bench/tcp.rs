@@ -205,12 +205,17 @@ impl TcpPeer {
     pub fn line(&self, limit: usize) -> Expected<String> {
         let mut line = Vec::new();
         while line.len() < limit {
-            let observed = match self.arrival_of(1) {
-                Ok(Arrival::Bytes(byte)) if byte == b"\n" => break,
-                Ok(Arrival::Bytes(byte)) => {
-                    line.extend(byte);
-                    continue;
-                }
+            let observed = match self.arrival_of(self.up_to_newline(limit - line.len())) {
+                Ok(Arrival::Bytes(bytes)) => match bytes.strip_suffix(b"\n") {
+                    Some(rest) => {
+                        line.extend(rest);
+                        break;
+                    }
+                    None => {
+                        line.extend(bytes);
+                        continue;
+                    }
+                },
                 Ok(Arrival::End) => "the end of the stream".to_string(),
                 Ok(Arrival::Failed(error)) => plain(&error),
                 Err(late) => {
@@ -223,6 +228,13 @@ impl TcpPeer {
             return Err(self.finding("a line, ended by a newline", observed));
         }
         Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// How many bytes can be read so that none behind the next newline is among them: 1 where nothing has come yet.
+    fn up_to_newline(&self, most: usize) -> usize {
+        let mut buffer = vec![0; most];
+        let come = self.stream.peek(&mut buffer).unwrap_or(0);
+        buffer[..come].iter().position(|byte| *byte == b'\n').map_or(come, |place| place + 1).max(1)
     }
 
     /// Expects the next bytes to be exactly these, in however many pieces they come.

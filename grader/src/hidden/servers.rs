@@ -143,6 +143,7 @@ pub const CHECKS: &[Check] = &[
         ["threaded-server"],
         "Do finished threads go away, with their memory?"
     )
+    .unrecorded()
     .after("threaded_speaks_the_protocol")
     .handout("A thread for each client"),
     check!(
@@ -372,6 +373,7 @@ pub const CHECKS: &[Check] = &[
         ["select-server"],
         "Are 2000 clients served at once?"
     )
+    .unrecorded()
     .after("select_speaks_the_protocol")
     .handout("One loop for all"),
 ];

@@ -203,8 +203,9 @@ impl Tracer {
             names.insert(inner_pid, who.clone());
             self.processes.insert(pid, Process::new(who.clone(), index, pid));
             self.threads.insert(pid, Thread::new(pid, 0));
-            self.shared.publish(pid, None);
         }
+        // Of an unrecorded program this one thread, so that what it waits for a processor is known at least.
+        self.shared.publish(pid, None);
         tree.release()?;
         self.shared.tree_started(&who);
         self.trees.push(TracedTree { who, tree, names, reported: false, ended: false });

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Process};
 use crate::recording::Act;
-use crate::suites::servers::conversation::{Client, PORT, count};
-use crate::suites::servers::threaded::until_accepted;
+use crate::suites::servers::conversation::{Client, PORT, connect_many, count};
 use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained};
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -197,13 +196,7 @@ pub fn select_serves_2000_clients(bench: &mut Bench) -> Result<(), Stop> {
     let start = bench.program("select-server").limits(|limits| limits.descriptors = (1024, 8192));
     let mut server = start.start()?;
     server.until_listening(Some(PORT)).because("a server binds its port and listens")?;
-    let mut clients = Vec::with_capacity(CLIENTS);
-    for number in 1..=CLIENTS {
-        clients.push(Client::connect(bench, &server)?);
-        if number % 100 == 0 {
-            until_accepted(bench)?;
-        }
-    }
+    let clients = connect_many(bench, &server, CLIENTS)?;
     let asked = [1999, 0, 1500, 1023, 1024, 1017, 700, 1998, 3];
     for (total, at) in (1..).zip(asked) {
         clients[at].asks_for_total("add 1", total).because(MANY)?;

@@ -1,5 +1,7 @@
 //! Clients of the servers' protocol, and the questions about it that all four servers are asked.
 
+use std::time::Duration;
+
 use crate::bench::{Bench, Process, TcpPeer, quote};
 use crate::recording::{Act, Event, Recording};
 use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained};
@@ -86,6 +88,32 @@ impl Client {
         self.send("quit").because(QUIT)?;
         self.peer.expect_end().because(QUIT)
     }
+}
+
+/// Connects so many clients and waits until all of them are accepted. Never more than the backlog holds wait there at
+/// once: a SYN that finds it full is repeated only after a second.
+pub fn connect_many(bench: &Bench, server: &Process, many: usize) -> Result<Vec<Client>, Stop> {
+    let mut clients = Vec::with_capacity(many);
+    let accepted = bench.until(&format!("a server that accepts {many} clients"), || {
+        let listening = bench.listening_sockets("a").ok()?;
+        let of_server = || listening.iter().filter(|socket| socket.local.port() == server.local().port());
+        let backlog = of_server().map(|socket| socket.send_queue as usize).min()?.max(1);
+        if of_server().any(|socket| socket.receive_queue > 0) {
+            return None;
+        }
+        if clients.len() == many {
+            return Some(Ok(()));
+        }
+        for _ in clients.len()..many.min(clients.len() + backlog) {
+            match Client::connect(bench, server) {
+                Ok(client) => clients.push(client),
+                Err(stop) => return Some(Err(stop)),
+            }
+        }
+        None
+    });
+    accepted.because("a server accepts the clients that connect while others are connected")??;
+    Ok(clients)
 }
 
 /// The likely mistake behind a wrong total, as far as the two numbers show it.
@@ -217,6 +245,6 @@ pub fn served_by<'a>(recording: &'a Recording, client: &Client) -> Result<(&'a E
 /// Waits until every thread of every program waits for something, if that comes soon: then nobody is in the middle of
 /// something that what follows could meet by chance.
 pub fn until_idle(bench: &Bench) {
-    const SOON: std::time::Duration = std::time::Duration::from_millis(600);
+    const SOON: Duration = Duration::from_millis(600);
     let _ = bench.until_within(SOON, "idle programs", || bench.recorder().stuck().then_some(()));
 }
