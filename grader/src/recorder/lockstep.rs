@@ -10,6 +10,9 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::recording::{Act, descends};
 
 use super::Point;
@@ -60,6 +63,8 @@ struct Lockstep {
     runners: Vec<Runner>,
     turn: usize,
     steps: u64,
+    /// Where those that ran in turn, and the recorder's own thread (0), may run otherwise.
+    moved: Vec<(i32, CpuSet)>,
 }
 
 #[derive(Debug)]
@@ -76,6 +81,28 @@ enum State {
     Steps,
     /// Inside a call.
     Away,
+}
+
+impl Lockstep {
+    /// Keeps those that run in turn, and their tracer, on one processor: to wake somebody on another one, for every
+    /// instruction, takes several times as long. Where that is not permitted, it takes so long.
+    fn share_a_processor(&mut self) {
+        let mut here = CpuSet::new();
+        let known = sched_getcpu().and_then(|processor| here.set(processor));
+        if known.is_err() {
+            return;
+        }
+        for pid in self.runners.iter().map(|runner| runner.pid).chain([0]) {
+            let thread = Pid::from_raw(pid);
+            if let Ok(before) = sched_getaffinity(thread) {
+                if sched_setaffinity(thread, &here).is_ok()
+                    && self.moved.iter().all(|(other, _)| *other != pid)
+                {
+                    self.moved.push((pid, before));
+                }
+            }
+        }
+    }
 }
 
 impl Point {
@@ -167,12 +194,16 @@ impl Tracer {
             for pid in runners.chain(lockstep.parked.iter().copied()) {
                 self.go_on(pid, 0);
             }
+            for (pid, processors) in lockstep.moved {
+                let _ = sched_setaffinity(Pid::from_raw(pid), &processors);
+            }
         }
         if threads > 0 {
             let (parked, runners) = (Vec::new(), Vec::new());
             let (turn, steps, chosen, parked_since) = (0, 0, false, Instant::now());
+            let moved = Vec::new();
             self.holds.lockstep =
-                Some(Lockstep { who, threads, chosen, parked, parked_since, runners, turn, steps });
+                Some(Lockstep { who, threads, chosen, parked, parked_since, runners, turn, steps, moved });
         }
     }
 
@@ -270,6 +301,7 @@ impl Tracer {
             let together = lockstep.parked.len().min(lockstep.threads);
             let started = lockstep.parked.drain(..together).map(|pid| Runner { pid, state: State::Ready });
             lockstep.runners = started.collect();
+            lockstep.share_a_processor();
             (lockstep.turn, lockstep.steps) = (lockstep.runners.len() - 1, 0);
             lockstep.parked_since = Instant::now();
         }

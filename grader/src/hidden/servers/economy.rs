@@ -93,11 +93,11 @@ fn stuff(never_reads: &Client, other: &Client) -> Result<usize, Stop> {
 
 /// Expects that a server does next to nothing for a while: it may look again now and then, and say so on stderr.
 pub fn expect_quiet(bench: &Bench, server: &Process) -> Expected {
-    const WHILE: Duration = Duration::from_millis(400);
+    const WHILE: Duration = Duration::from_millis(250);
     const CALLS: u128 = 100;
     const CALLS_A_SECOND: u128 = 400;
     const MANY_CALLS: usize = 4000;
-    const TICKS: u64 = 20;
+    const TICKS: u64 = 12;
     // Of the busiest thread: in a pool each may look now and then.
     let calls = || {
         let recording = bench.recorder().recording();
@@ -114,8 +114,14 @@ pub fn expect_quiet(bench: &Bench, server: &Process) -> Expected {
     let ticks = || server.info().map_or(0, |process| process.ticks);
     let before = (calls(), ticks());
     let begin = Instant::now();
-    // One that waits for ever lets this end early, and so does one that spins.
-    let _ = bench.until_within(WHILE, "quiet", || (since(&before.0) > MANY_CALLS).then_some(()));
+    // Of one that waits for ever nothing more is to be seen, twice to be sure; and one that spins is soon seen.
+    let (mut seen, mut stuck) = (0, 0);
+    let _ = bench.until_within(WHILE, "quiet", || {
+        let made = since(&before.0);
+        stuck = if made == seen && bench.recorder().stuck() { stuck + 1 } else { 0 };
+        seen = made;
+        (stuck > 1 || made > MANY_CALLS).then_some(())
+    });
     let took = begin.elapsed().as_millis();
     let (made, used) = (since(&before.0), ticks().saturating_sub(before.1));
     if made as u128 <= CALLS + CALLS_A_SECOND * took / 1000 && used <= TICKS {

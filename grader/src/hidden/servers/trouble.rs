@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::economy::expect_quiet;
-use crate::bench::{Bench, Limited, Process, State};
+use crate::bench::{Bench, Limited, Process};
 use crate::recorder::{CallKind, Injection};
 use crate::recording::{Act, Outcome};
 use crate::suites::servers::conversation::{Client, PORT, until_idle};
@@ -163,11 +163,7 @@ pub fn survives_a_refused_helper(bench: &mut Bench, program: &str) -> Result<(),
     let bob = Client::connect(bench, &server)?;
     bob.send("add 1\nquit").because(ONE)?;
     // Most servers close him; one that keeps him until it can serve him is right too.
-    let _ = bench.until_within(Duration::from_millis(300), "an end, or an answer", || {
-        let sockets = bench.sockets("a").ok()?;
-        let own = sockets.iter().find(|socket| socket.local == bob.peer.address())?;
-        (own.state != State::Established || own.receive_queue > 0).then_some(())
-    });
+    let _ = bob.peer.receive_within(Duration::from_millis(300));
     server
         .expect_running()
         .with(|unexplained| unexplained.sent("a client, while no process and no thread may be made"))
