@@ -281,8 +281,8 @@ fn keep_recordings(place: &Path, subject: &Subject, outcome: &Outcome) -> Result
         let Some(recording) = &asked.answer.recording else { continue };
         let name = format!("{}.{}", subject.suite.lab, asked.check.name);
         let path = place.join(format!("{name}.json"));
-        let text = serde_json::to_vec(recording).unwrap_or_default();
-        fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
+        let text = serde_json::to_string(recording).unwrap_or_default();
+        fs::write(&path, crate::report::escape_json(&text)).map_err(|error| unwritable(&path, &error))?;
         if !recording.packets.is_empty() {
             let path = place.join(format!("{name}.pcapng"));
             let mut file = Vec::new();

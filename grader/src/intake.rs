@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use crate::exit::{Problem, shown};
 use crate::house;
 use crate::suites::SUITES;
+
+mod archive;
 
 /// The largest source file, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -24,10 +26,12 @@ const LAB_LIMIT: u64 = 4 << 20;
 const COUNT_LIMIT: usize = 200;
 /// The most entries that are looked at in one directory tree or archive.
 const ENTRY_LIMIT: usize = 20_000;
-/// The most bytes that an archive may unpack to.
-const UNPACKED_LIMIT: u64 = 256 << 20;
 /// How deep directories below `src` may nest.
 const DEPTH_LIMIT: usize = 8;
+/// The longest name of a file or directory, as file systems have it.
+const NAME_LIMIT: usize = 255;
+/// The most refusals, and the most ignored files, that are listed.
+const LIST_LIMIT: usize = 200;
 /// Files that cargo would obey and the grader does not.
 const IGNORED: [&str; 7] = [
     "Cargo.toml",
@@ -61,8 +65,12 @@ impl Sources {
     /// Takes one file, or notes why not.
     fn take(&mut self, path: &str, shown_path: &str, bytes: Vec<u8>) {
         let total: u64 = self.files.values().map(|text| text.len() as u64).sum();
+        let below =
+            |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
         if self.files.contains_key(path) {
             self.refused.push(format!("{shown_path} appears twice"));
+        } else if self.files.keys().any(|known| below(known, path) || below(path, known)) {
+            self.refused.push(format!("{shown_path} is a file and also a directory of others"));
         } else if self.files.len() >= COUNT_LIMIT {
             self.refuse_once(format!("{}: more than {COUNT_LIMIT} source files", lab_part(shown_path)));
         } else if total + bytes.len() as u64 > LAB_LIMIT {
@@ -98,8 +106,7 @@ pub fn take(path: &Path, lab: Option<&str>) -> Result<Submission, Problem> {
             "name a directory of labs (labs, solutions), one lab's directory (labs/udp) or an archive of either",
         )
     })?;
-    let mut submission =
-        if found.is_dir() { from_directory(path, lab)? } else { crate::intake::from_archive(path, lab)? };
+    let mut submission = if found.is_dir() { from_directory(path, lab)? } else { archive::take(path, lab)? };
     if let Some(lab) = lab {
         submission.labs.retain(|name, _| name == lab);
     }
@@ -108,7 +115,18 @@ pub fn take(path: &Path, lab: Option<&str>) -> Result<Submission, Problem> {
     }
     submission.ignored.sort();
     submission.ignored.dedup();
+    shorten(&mut submission.ignored);
+    submission.labs.values_mut().for_each(|sources| shorten(&mut sources.refused));
     Ok(submission)
+}
+
+/// Says how many are left out of a list that nobody would read.
+fn shorten(list: &mut Vec<String>) {
+    if list.len() > LIST_LIMIT {
+        let left = list.len() - LIST_LIMIT;
+        list.truncate(LIST_LIMIT);
+        list.push(format!("... and {left} more"));
+    }
 }
 
 fn no_lab(path: &Path, lab: Option<&str>) -> Problem {
@@ -284,137 +302,4 @@ fn kind(found: &fs::Metadata) -> &'static str {
     } else {
         "a file"
     }
-}
-
-/// An archive's entries as they are read, before it is known where in it the labs are.
-struct Entry {
-    path: PathBuf,
-    regular: bool,
-    bytes: Option<Vec<u8>>,
-}
-
-/// Takes in an archive.
-fn from_archive(path: &Path, lab: Option<&str>) -> Result<Submission, Problem> {
-    let name = path.to_string_lossy().to_lowercase();
-    let file = File::open(path).map_err(|error| {
-        Problem::usage(format!("cannot open {}: {error}", shown(path)), "name a file that you may read")
-    })?;
-    let entries = if name.ends_with(".zip") {
-        zip_entries(file)
-    } else if name.ends_with(".tar") {
-        tar_entries(file)
-    } else if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
-        tar_entries(flate2::read::GzDecoder::new(file))
-    } else {
-        let what = format!("{} is neither a directory nor an archive", shown(path));
-        return Err(Problem::usage(
-            what,
-            "name a directory, or an archive that ends in .tar, .tar.gz or .zip",
-        ));
-    };
-    let entries = entries.map_err(|reason| {
-        Problem::usage(
-            format!("cannot unpack {}: {reason}", shown(path)),
-            "pack it again and look into it by hand",
-        )
-    })?;
-    Ok(sort_entries(entries, lab))
-}
-
-fn tar_entries(reader: impl Read) -> Result<Vec<Entry>, String> {
-    let mut entries = Vec::new();
-    let mut archive = tar::Archive::new(reader.take(UNPACKED_LIMIT));
-    for entry in archive.entries().map_err(|error| error.to_string())? {
-        let mut entry = entry.map_err(|error| error.to_string())?;
-        let kind = entry.header().entry_type();
-        let path = entry.path().map_err(|error| error.to_string())?.into_owned();
-        if kind.is_dir() || kind.is_pax_global_extensions() {
-            continue;
-        }
-        let regular = kind.is_file();
-        let bytes = if regular { read_source(&path, &mut entry)? } else { None };
-        push_entry(&mut entries, Entry { path, regular, bytes })?;
-    }
-    Ok(entries)
-}
-
-fn zip_entries(file: File) -> Result<Vec<Entry>, String> {
-    let mut archive = zip::ZipArchive::new(file).map_err(|error| error.to_string())?;
-    let mut entries = Vec::new();
-    let mut unpacked = 0;
-    for index in 0..archive.len().min(ENTRY_LIMIT + 1) {
-        let mut entry = archive.by_index(index).map_err(|error| error.to_string())?;
-        if entry.is_dir() {
-            continue;
-        }
-        let path = PathBuf::from(entry.name());
-        let regular = entry.is_file() && entry.unix_mode().is_none_or(|mode| mode & 0o170_000 != 0o120_000);
-        let bytes = if regular { read_source(&path, &mut entry)? } else { None };
-        unpacked += bytes.as_ref().map_or(0, Vec::len) as u64;
-        if unpacked > UNPACKED_LIMIT {
-            return Err(format!("it unpacks to more than {} MiB", UNPACKED_LIMIT >> 20));
-        }
-        push_entry(&mut entries, Entry { path, regular, bytes })?;
-    }
-    Ok(entries)
-}
-
-fn push_entry(entries: &mut Vec<Entry>, entry: Entry) -> Result<(), String> {
-    if entries.len() >= ENTRY_LIMIT {
-        return Err(format!("it holds more than {ENTRY_LIMIT} files"));
-    }
-    entries.push(entry);
-    Ok(())
-}
-
-/// The bytes of a source file, at most one more than the limit; nothing for other files.
-fn read_source(path: &Path, reader: &mut impl Read) -> Result<Option<Vec<u8>>, String> {
-    if path.extension().is_none_or(|extension| extension != "rs") {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    reader.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    Ok(Some(bytes))
-}
-
-/// Finds the labs among an archive's entries: a component of the path that is a lab's name and is followed by `src`.
-fn sort_entries(entries: Vec<Entry>, lab: Option<&str>) -> Submission {
-    let mut submission = Submission::default();
-    for entry in entries {
-        let label = shown(&entry.path);
-        let plain =
-            entry.path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        let parts: Vec<&str> = entry
-            .path
-            .components()
-            .filter_map(|part| match part {
-                Component::Normal(part) => part.to_str(),
-                _ => None,
-            })
-            .collect();
-        let Some(src) = parts.iter().position(|part| *part == "src") else {
-            if parts.last().is_some_and(|name| IGNORED.contains(name)) {
-                submission.ignored.push(label);
-            }
-            continue;
-        };
-        let owner = match src.checked_sub(1).map(|at| parts[at]).filter(|name| is_lab(name)).or(lab) {
-            Some(owner) => owner.to_string(),
-            None => continue,
-        };
-        let sources = submission.labs.entry(owner).or_default();
-        let path = parts[src..].join("/");
-        if !plain || path.chars().any(char::is_control) {
-            sources.refused.push(format!("{label} has an odd name: use letters, digits, - and _"));
-        } else if !entry.regular {
-            sources.refused.push(format!("{label} is not a regular file: put a copy there"));
-        } else {
-            match entry.bytes {
-                None => submission.ignored.push(label),
-                Some(bytes) if bytes.len() as u64 > FILE_LIMIT => sources.refused.push(too_large(&label)),
-                Some(bytes) => sources.take(&path, &label, bytes),
-            }
-        }
-    }
-    submission
 }

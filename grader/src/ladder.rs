@@ -13,6 +13,8 @@ use crate::recording::{Act, Event, Object, Outcome, Packet, Recording};
 const ROWS: usize = 19;
 /// Rows at the beginning that are kept when the middle goes.
 const FIRST: usize = 6;
+/// So many calls at the beginning, and at the end, of a long recording are looked at.
+const LOOKED_AT: usize = 500;
 const WIDTH: usize = 118;
 /// The columns' most and least width, and that of the column of times.
 const WIDEST: usize = 44;
@@ -41,7 +43,9 @@ pub fn tells_something(recording: &Recording) -> bool {
 pub fn draw(recording: &Recording, marked: Option<u64>) -> String {
     let marked = marked.or_else(|| suspect(recording));
     let (columns, hidden) = columns(recording, marked);
-    let (rows, left_out) = choose(merge(rows(recording, &columns)), marked);
+    let (rows, before) = rows(recording, &columns, marked);
+    let (rows, mut left_out) = choose(merge(rows), marked);
+    left_out.1 += before;
     let wide = (WIDTH - TIME) / columns.len().max(1);
     let width = wide.clamp(NARROWEST, WIDEST);
     let mut lines = vec![head(&columns, width)];
@@ -84,12 +88,12 @@ fn columns(recording: &Recording, marked: Option<u64>) -> (Vec<String>, usize) {
     let processes = recording.processes();
     let wire = !recording.packets.is_empty();
     let most = MOST_COLUMNS - usize::from(wire);
-    let matters = |who: &String| {
-        let own = |event: &Event| event.who == *who;
-        let is_marked = recording.events.iter().any(|event| own(event) && Some(event.seq) == marked);
-        let blocked = recording.events.iter().any(|event| own(event) && event.outcome == Outcome::Pending);
-        (is_marked, blocked)
+    let of = |wanted: &dyn Fn(&Event) -> bool| -> HashSet<&str> {
+        recording.events.iter().filter(|event| wanted(event)).map(|event| event.who.as_str()).collect()
     };
+    let marked = of(&|event| Some(event.seq) == marked);
+    let blocked = of(&|event| event.outcome == Outcome::Pending);
+    let matters = |who: &String| (marked.contains(who.as_str()), blocked.contains(who.as_str()));
     let mut order: Vec<usize> = (0..processes.len()).collect();
     order.sort_by_key(|place| std::cmp::Reverse((matters(&processes[*place]), *place)));
     order.truncate(most);
@@ -122,19 +126,27 @@ fn is_failure(event: &Event) -> bool {
     }
 }
 
-fn rows(recording: &Recording, columns: &[String]) -> Vec<Row> {
+/// The rows of all that is drawn, and how many calls of a very long recording's middle are not even looked at.
+fn rows(recording: &Recording, columns: &[String], marked: Option<u64>) -> (Vec<Row>, usize) {
     let place = |name: &str| columns.iter().position(|column| column == name);
     let errands = errands(recording);
-    let mut rows: Vec<Row> = recording
+    let mut drawn: Vec<(&Event, usize)> = recording
         .events
         .iter()
         .filter(|event| !words::object(&event.act).is_some_and(|object| errands.contains(object)))
-        .filter_map(|event| {
-            let text = words::call(recording, event);
-            let (column, seq) = (place(&event.who)?, Some(event.seq));
-            Some(Row { at: moment(event), column, text, weight: weight(event), seq, times: 1 })
-        })
+        .filter_map(|event| Some((event, place(&event.who)?)))
         .collect();
+    let (all, mut index) = (drawn.len(), 0);
+    drawn.retain(|(event, _)| {
+        index += 1;
+        index <= LOOKED_AT || index + LOOKED_AT > all || Some(event.seq) == marked
+    });
+    let left_out = all - drawn.len();
+    let row = |(event, column): (&Event, usize)| {
+        let (text, seq) = (words::call(recording, event), Some(event.seq));
+        Row { at: moment(event), column, text, weight: weight(event), seq, times: 1 }
+    };
+    let mut rows: Vec<Row> = drawn.into_iter().map(row).collect();
     if let Some(column) = place(WIRE) {
         rows.extend(recording.packets.iter().map(|packet| Row {
             at: packet.at.seen,
@@ -146,7 +158,7 @@ fn rows(recording: &Recording, columns: &[String]) -> Vec<Row> {
         }));
     }
     rows.sort_by_key(|row| row.at);
-    rows
+    (rows, left_out)
 }
 
 /// The sockets that the C library opens on its own errands, to look up a name and to put its addresses in order.

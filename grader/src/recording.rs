@@ -226,6 +226,11 @@ impl Recording {
         self.events.iter().filter(move |event| event.who == who)
     }
 
+    /// The events after that of this `seq`.
+    pub fn after(&self, seq: u64) -> &[Event] {
+        &self.events[self.events.partition_point(|event| event.seq <= seq)..]
+    }
+
     /// What had been recorded at a moment of real time: calls that had not returned then are pending again.
     pub fn until(mut self, real: u64) -> Self {
         self.events.retain(|event| event.enter.real <= real);

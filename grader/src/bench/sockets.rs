@@ -220,3 +220,18 @@ fn decode(message: &[u8], tcp: bool) -> Option<SocketInfo> {
         inode: u64::from(word(68)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_message(message in proptest::collection::vec(any::<u8>(), MESSAGE..200)) {
+            let read = decode(&message, true).unwrap();
+            prop_assert!(read.local.port() == u16::from_be_bytes([message[4], message[5]]));
+        }
+    }
+}

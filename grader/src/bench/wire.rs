@@ -288,6 +288,9 @@ impl IpPacket {
     /// The addresses, the protocol, the time to live and what follows the header.
     fn parts(&self) -> Option<(IpAddr, IpAddr, u8, u8, &[u8])> {
         let bytes = &self.bytes;
+        if bytes.len() < 20 {
+            return None;
+        }
         if bytes[0] >> 4 == 4 {
             let header = usize::from(bytes[0] & 15) * 4;
             let from = Ipv4Addr::from_bits(BigEndian::read_u32(&bytes[12..16]));

@@ -13,6 +13,8 @@ use crate::recording::Stamp;
 const TICK: u64 = 10_000;
 const READINGS_BEFORE_GROWTH: u64 = 64;
 const LARGEST_TICK: u64 = 10_000_000;
+/// The furthest jump, a hundred years: who sleeps longer than that wakes early.
+const FURTHEST: u64 = 100 * 366 * 86_400 * 1_000_000_000;
 
 /// What the kernel says of a clock, in nanoseconds.
 pub fn read(clock: i32) -> u64 {
@@ -84,7 +86,7 @@ impl Clock {
 
     /// Moves to a moment that lies ahead, given as time passed.
     pub fn jump(&self, to: u64) {
-        self.passed.fetch_max(to, Ordering::Relaxed);
+        self.passed.fetch_max(to.min(FURTHEST), Ordering::Relaxed);
         self.work_was_done();
     }
 
@@ -121,6 +123,14 @@ mod tests {
         assert_eq!(clock.seen(libc::CLOCK_MONOTONIC), before + 5_000_000_000);
         assert!(clock.program_reads(libc::CLOCK_REALTIME) > Some(clock.real + 5_000_000_000));
         assert_eq!(clock.program_reads(libc::CLOCK_PROCESS_CPUTIME_ID), None);
+    }
+
+    #[test]
+    fn a_sleep_for_ever_does_not_leave_the_calendar() {
+        let clock = Clock::new(true);
+        clock.jump(u64::MAX);
+        assert!(clock.now().seen > clock.now().real);
+        assert!(clock.seen(libc::CLOCK_REALTIME) < clock.program_reads(libc::CLOCK_REALTIME).unwrap());
     }
 
     #[test]

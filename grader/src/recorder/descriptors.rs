@@ -120,7 +120,7 @@ pub fn watched(pid: i32, epoll: i32) -> Vec<i32> {
 
 /// One descriptor number in `/proc/<pid>/status`-style files: the last value of the named line.
 pub fn status_number(pid: i32, key: &str) -> Option<i32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = crate::sandbox::proc_text(pid, "status")?;
     let line = status.lines().find(|line| line.starts_with(key))?;
     line.split_whitespace().last()?.parse().ok()
 }

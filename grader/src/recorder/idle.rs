@@ -267,7 +267,7 @@ impl Tracer {
             (u64::from(a[0] as u32) * 1_000_000_000, 0)
         } else if entry.number == libc::SYS_setitimer && a[0] as i32 == libc::ITIMER_REAL {
             let time = |at: u64| memory::timeval(pid, at).filter(|_| a[1] != 0).unwrap_or(0);
-            (time(a[1] + 16), time(a[1]))
+            (time(a[1].wrapping_add(16)), time(a[1]))
         } else {
             return;
         };
@@ -283,7 +283,7 @@ impl Tracer {
         } else {
             if a[2] != 0 {
                 write_time(pid, a[2], every, Unit::Microseconds);
-                write_time(pid, a[2] + 16, left, Unit::Microseconds);
+                write_time(pid, a[2].wrapping_add(16), left, Unit::Microseconds);
             }
             skip_call(pid, 0);
         }
@@ -292,7 +292,10 @@ impl Tracer {
     /// The moment of an alarm has come.
     fn ring(&mut self, pid: i32) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
-        process.alarm = process.alarm.filter(|(_, every)| *every > 0).map(|(at, every)| (at + every, every));
+        process.alarm = process
+            .alarm
+            .filter(|(_, every)| *every > 0)
+            .map(|(at, every)| (at.saturating_add(every), every));
         // SAFETY: kill takes integers only.
         unsafe { libc::kill(pid, libc::SIGALRM) };
     }

@@ -279,7 +279,7 @@ fn does_not_block(process: i32, call: &Call) -> bool {
 
 /// Whether a thread blocks a signal.
 fn is_blocked(pid: i32, signal: i32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = crate::sandbox::proc_text(pid, "status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     signal > 0 && mask >> (signal - 1) & 1 == 1

@@ -52,20 +52,20 @@ pub fn string(pid: i32, address: u64, most: usize) -> String {
 /// The strings of an argument vector, up to `most` of them.
 pub fn strings(pid: i32, address: u64, most: usize) -> Vec<String> {
     (0..most as u64)
-        .map_while(|index| u64(pid, address + index * 8).filter(|pointer| *pointer != 0))
+        .map_while(|index| u64(pid, address.wrapping_add(index * 8)).filter(|pointer| *pointer != 0))
         .map(|pointer| string(pid, pointer, 4096))
         .collect()
 }
 
 /// A time in seconds and nanoseconds, in nanoseconds.
 pub fn timespec(pid: i32, address: u64) -> Option<u64> {
-    let (seconds, nanoseconds) = (u64(pid, address)?, u64(pid, address + 8)?);
+    let (seconds, nanoseconds) = (u64(pid, address)?, u64(pid, address.wrapping_add(8))?);
     Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
 }
 
 /// A time in seconds and microseconds, in nanoseconds.
 pub fn timeval(pid: i32, address: u64) -> Option<u64> {
-    let (seconds, microseconds) = (u64(pid, address)?, u64(pid, address + 8)?);
+    let (seconds, microseconds) = (u64(pid, address)?, u64(pid, address.wrapping_add(8))?);
     Some(seconds.saturating_mul(1_000_000_000).saturating_add(microseconds.saturating_mul(1000)))
 }
 
@@ -113,7 +113,12 @@ pub fn parts(pid: i32, address: u64, count: u64) -> Vec<Part> {
     raw.chunks_exact(16).map(|part| Part { base: word(&part[..8]), length: word(&part[8..]) }).collect()
 }
 
-/// Up to `most` bytes of what the parts hold.
+/// What the parts hold together. The kernel refuses more than it can count; a program may ask for it all the same.
+pub fn length(parts: &[Part]) -> u64 {
+    parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.length))
+}
+
+/// Up to `most` bytes of what the parts hold, to the first that cannot be read: the kernel stops there, too.
 pub fn gather(pid: i32, parts: &[Part], most: usize) -> Vec<u8> {
     let mut gathered = Vec::new();
     for part in parts {
@@ -121,7 +126,13 @@ pub fn gather(pid: i32, parts: &[Part], most: usize) -> Vec<u8> {
         if room == 0 {
             break;
         }
-        gathered.extend(bytes(pid, part.base, room.min(part.length as usize)));
+        let wanted = room.min(usize::try_from(part.length).unwrap_or(usize::MAX));
+        let read = bytes(pid, part.base, wanted);
+        let short = read.len() < wanted;
+        gathered.extend(read);
+        if short {
+            break;
+        }
     }
     gathered
 }

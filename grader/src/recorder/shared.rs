@@ -218,6 +218,7 @@ fn run_queue_delay(thread: i32) -> u64 {
 
 /// The state letter of a thread.
 pub fn state(thread: i32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{thread}/stat")).ok()?;
+    let stat = crate::sandbox::proc_text(thread, "stat")?;
+    // The name stands in parentheses and may itself hold some, and newlines.
     stat.get(stat.rfind(')')? + 2..)?.chars().next()
 }

@@ -9,6 +9,9 @@ use crate::sandbox::Tree;
 use super::decode::Objects;
 use super::ptrace::Entry;
 
+/// How many generations a process's name tells apart.
+const MOST_GENERATIONS: usize = 40;
+
 /// One started program with all that it starts.
 pub struct TracedTree {
     /// The program's name.
@@ -103,6 +106,14 @@ impl Process {
             signals: HashMap::new(),
             timers: false,
             alarm: None,
+        }
+    }
+
+    /// The name of the child that was born last. In a long line of descent names stop growing: each would hold all before.
+    pub fn child_name(&self) -> String {
+        match self.who.match_indices('.').nth(MOST_GENERATIONS) {
+            Some((end, _)) => format!("{}.x{}-{}", &self.who[..end], self.pid, self.children),
+            None => format!("{}.{}", self.who, self.children),
         }
     }
 

@@ -37,6 +37,8 @@ const END: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// More events are counted, not kept: a program that spins makes tens of thousands in a second.
 const MOST_EVENTS: usize = 100_000;
+/// The same for births and deaths, of which books are kept: what a fork bomb makes in the longest check.
+const MOST_VITAL_EVENTS: usize = 400_000;
 /// While threads run in lockstep, somebody may be waited for in vain.
 const LOOK_SOON: Duration = Duration::from_millis(5);
 
@@ -300,7 +302,7 @@ impl Tracer {
         let inner_pid = descriptors::status_number(pid, "NSpid:").unwrap_or(pid);
         let process = if let Some(parent) = self.processes.get_mut(&parent) {
             parent.children += 1;
-            parent.forked(format!("{}.{}", parent.who, parent.children), pid)
+            parent.forked(parent.child_name(), pid)
         } else {
             // Its parent died in the middle of making it.
             let place = self.trees.iter().position(|tree| tree.tree.init_pid == parent)?;
@@ -417,7 +419,7 @@ impl Tracer {
         let place = recording.events.len();
         let vital =
             matches!(act, Act::Fork { .. } | Act::Exit { .. } | Act::Killed { .. } | Act::Reap { .. });
-        if place >= MOST_EVENTS && !vital {
+        if place >= if vital { MOST_VITAL_EVENTS } else { MOST_EVENTS } {
             recording.lost_events += 1;
             return None;
         }

@@ -1,7 +1,7 @@
 //! Questions that checks ask of a recording. Each is a pure function of what was recorded; none depends on which of
 //! several calls a program used, nor on the order of what happened in different processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use super::{Act, Event, Object, Outcome, Recording, Stamp, descends};
@@ -88,12 +88,18 @@ impl Recording {
 
     /// What a process left open when it ended: descriptor and object.
     pub fn left_open<'a>(&'a self, who: &'a str) -> Vec<(i32, &'a Object)> {
-        self.of(who)
-            .filter_map(|event| match &event.act {
-                Act::LeftOpen { object, .. } => Some((event.fd?, object)),
-                _ => None,
-            })
-            .collect()
+        self.all_left_open().remove(who).unwrap_or_default()
+    }
+
+    /// The same of every process that left something open.
+    pub fn all_left_open(&self) -> HashMap<&str, Vec<(i32, &Object)>> {
+        let mut all: HashMap<&str, Vec<(i32, &Object)>> = HashMap::new();
+        for event in &self.events {
+            if let (Act::LeftOpen { object, .. }, Some(fd)) = (&event.act, event.fd) {
+                all.entry(&event.who).or_default().push((fd, object));
+            }
+        }
+        all
     }
 
     /// The sockets that a process has made (or accepted) and not closed; for one that has ended, those that it left
@@ -118,33 +124,45 @@ impl Recording {
     /// How each child of a process ended and was waited for. Empty for children that never are zombies, because the
     /// process ignores SIGCHLD or asked for no zombies before they were born.
     pub fn zombies(&self, who: &str) -> Vec<Zombie> {
-        self.children(who).into_iter().filter_map(|child| self.zombie(who, child)).collect()
+        self.all_zombies().remove(who).unwrap_or_default()
     }
 
-    fn zombie(&self, parent: &str, child: &str) -> Option<Zombie> {
-        let end = self.of(child).find(|event| matches!(event.act, Act::Exit { .. } | Act::Killed { .. }))?;
-        // An orphan is reaped by whoever took it over.
-        let is_end = |event: &Event| matches!(event.act, Act::Exit { .. } | Act::Killed { .. });
-        let orphan = self.of(parent).any(|event| event.seq < end.seq && is_end(event));
-        if orphan || self.reaps_by_itself(parent, end.seq) {
-            return None;
-        }
-        let reap = self.of(parent).find(|event| {
-            matches!(&event.act, Act::Reap { child: Some(reaped), keeps: false, .. } if reaped == child)
-        });
-        Some(Zombie { who: child.to_string(), from: end.exit, to: reap.map(|event| event.exit) })
-    }
-
-    /// Whether a process's children were reaped by the system at the moment `seq` (sigaction(2), SA_NOCLDWAIT).
-    fn reaps_by_itself(&self, who: &str, seq: u64) -> bool {
-        let before = self.of(who).filter(|event| event.seq < seq && event.outcome.ok());
-        let last = before.filter_map(|event| match event.act {
-            Act::SignalAction { signal: libc::SIGCHLD, handler, no_child_wait, .. } => {
-                Some((handler, no_child_wait))
+    /// The same of every process that has such children. (A program can make more processes than a pass for each allows.)
+    pub fn all_zombies(&self) -> HashMap<&str, Vec<Zombie>> {
+        let mut ends: HashMap<&str, &Event> = HashMap::new();
+        let mut reaped: HashMap<(&str, &str), &Event> = HashMap::new();
+        let mut settings: HashMap<&str, Vec<(u64, bool)>> = HashMap::new();
+        for event in &self.events {
+            match &event.act {
+                Act::Exit { .. } | Act::Killed { .. } => drop(ends.entry(&event.who).or_insert(event)),
+                Act::Reap { child: Some(child), keeps: false, .. } => {
+                    reaped.entry((&event.who, child)).or_insert(event);
+                }
+                // sigaction(2), SA_NOCLDWAIT: the system reaps the children.
+                Act::SignalAction { signal: libc::SIGCHLD, handler, no_child_wait, .. }
+                    if event.outcome.ok() =>
+                {
+                    let by_itself = *no_child_wait || *handler == super::Disposition::Ignore;
+                    settings.entry(&event.who).or_default().push((event.seq, by_itself));
+                }
+                _ => {}
             }
-            _ => None,
-        });
-        last.last().is_some_and(|(handler, none)| none || handler == super::Disposition::Ignore)
+        }
+        let mut all: HashMap<&str, Vec<Zombie>> = HashMap::new();
+        for event in &self.events {
+            let (parent, Act::Fork { child, .. }) = (event.who.as_str(), &event.act) else { continue };
+            let Some(end) = ends.get(child.as_str()).filter(|_| !child.is_empty()) else { continue };
+            // An orphan is reaped by whoever took it over.
+            let orphan = ends.get(parent).is_some_and(|last| last.seq < end.seq);
+            let set = settings.get(parent).map_or(&[][..], Vec::as_slice);
+            let before = set.partition_point(|(seq, _)| *seq < end.seq);
+            let by_itself = before.checked_sub(1).is_some_and(|last| set[last].1);
+            if !orphan && !by_itself {
+                let to = reaped.get(&(parent, child.as_str())).map(|reap| reap.exit);
+                all.entry(parent).or_default().push(Zombie { who: child.clone(), from: end.exit, to });
+            }
+        }
+        all
     }
 
     /// Sends on a stream that took less than was asked, and after which the process never sent the rest.
@@ -156,22 +174,35 @@ impl Recording {
                 _ => None,
             })
             .collect();
+        let kinds = self.kinds();
+        // What the process asked of the socket next, from behind.
+        let mut next: HashMap<(&str, &Object), u64> = HashMap::new();
         let mut unsent = Vec::new();
-        for (index, (event, object, asked, done)) in sends.iter().enumerate() {
-            if !event.outcome.ok()
-                || done >= asked
-                || self.kind(object).is_some_and(|kind| kind != libc::SOCK_STREAM)
-            {
-                continue;
-            }
+        for (event, object, asked, done) in sends.into_iter().rev() {
+            let asked_next = next.insert((&event.who, object), asked);
+            let stream = kinds.get(object).is_none_or(|kind| *kind == libc::SOCK_STREAM);
             // A failure afterwards (the peer went away) is no mistake of this kind.
-            let next =
-                sends[index + 1..].iter().find(|(next, same, ..)| same == object && next.who == event.who);
-            if next.is_none_or(|(_, _, next_asked, _)| *next_asked == 0) {
-                unsent.push(Unsent { event: event.seq, asked: *asked, done: *done });
+            if event.outcome.ok() && done < asked && stream && asked_next.is_none_or(|asked| asked == 0) {
+                unsent.push(Unsent { event: event.seq, asked, done });
             }
         }
+        unsent.reverse();
         unsent
+    }
+
+    /// The kinds of all sockets, as [`Recording::kind`] has them.
+    fn kinds(&self) -> HashMap<&Object, i32> {
+        let mut kinds = HashMap::new();
+        for event in &self.events {
+            match &event.act {
+                Act::Open { object, kind, .. } => drop(kinds.entry(object).or_insert(*kind)),
+                Act::Accept { connection: Some(connection), .. } => {
+                    kinds.entry(connection).or_insert(libc::SOCK_STREAM);
+                }
+                _ => {}
+            }
+        }
+        kinds
     }
 
     /// The groups that a process joined and did not leave before it closed the socket or ended.

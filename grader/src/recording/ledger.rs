@@ -1,6 +1,6 @@
 //! The end-of-run ledger: what the programs left behind, each with its price.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Act, Object, Outcome, Recording};
 
@@ -11,8 +11,11 @@ impl Recording {
     /// What the programs left open, unread and unwaited for, a line each. Empty where all books are balanced.
     pub fn ledger(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        // What many children have inherited is looked up once.
+        let mut words: HashMap<&Object, String> = HashMap::new();
+        let (mut left_open, mut zombies) = (self.all_left_open(), self.all_zombies());
         for who in self.processes() {
-            let open = self.left_open(&who);
+            let open = left_open.remove(who.as_str()).unwrap_or_default();
             let sockets = open.iter().filter(|(_, object)| matches!(object, Object::Socket(_))).count();
             let pipes = open.iter().filter(|(_, object)| matches!(object, Object::Pipe(_))).count();
             if sockets + pipes > 0 {
@@ -20,13 +23,16 @@ impl Recording {
                     .iter()
                     .filter(|(_, object)| !matches!(object, Object::File(_) | Object::Other(_)))
                     .take(3)
-                    .map(|(fd, object)| format!("{fd} ({})", self.object_in_words(object)))
+                    .map(|(fd, object)| {
+                        let words = words.entry(object).or_insert_with(|| self.object_in_words(object));
+                        format!("{fd} ({words})")
+                    })
                     .collect();
                 let more = (sockets + pipes).saturating_sub(shown.len());
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 lines.push(format!("{who} ended with {STILL_OPEN}: {}{more}", shown.join(", ")));
             }
-            for zombie in self.zombies(&who) {
+            for zombie in zombies.remove(who.as_str()).unwrap_or_default() {
                 match zombie.to {
                     None => lines.push(format!("{who} never waited for its child {}", zombie.who)),
                     Some(to) if to.seen.saturating_sub(zombie.from.seen) > 500_000_000 => {
@@ -48,13 +54,9 @@ impl Recording {
 
     /// The processes in the order of their first event.
     pub fn processes(&self) -> Vec<String> {
-        let mut processes: Vec<String> = Vec::new();
-        for event in &self.events {
-            if !processes.contains(&event.who) {
-                processes.push(event.who.clone());
-            }
-        }
-        processes
+        let mut seen = HashSet::new();
+        let first = self.events.iter().filter(|event| seen.insert(event.who.as_str()));
+        first.map(|event| event.who.clone()).collect()
     }
 
     fn unread(&self) -> Vec<String> {

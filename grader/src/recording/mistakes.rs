@@ -109,12 +109,14 @@ fn address_bytes_swapped(recording: &Recording, who: &str) -> Option<Mistake> {
 }
 
 fn reuse_after_bind(recording: &Recording, who: &str) -> Option<Mistake> {
+    let mut bound = HashSet::new();
     let event = recording.of_tree(who).find(|event| match &event.act {
+        Act::Bind { object, .. } => {
+            bound.insert(object);
+            false
+        }
         Act::SetOption { object, level: libc::SOL_SOCKET, name: libc::SO_REUSEADDR, .. } => {
-            recording.of_tree(who).any(|earlier| {
-                earlier.seq < event.seq
-                    && matches!(&earlier.act, Act::Bind { object: bound, .. } if bound == object)
-            })
+            bound.contains(object)
         }
         _ => false,
     })?;
@@ -200,8 +202,8 @@ fn interrupted_and_gave_up(recording: &Recording, who: &str) -> Option<Mistake> 
         if event.outcome != Outcome::Interrupted {
             return None;
         }
-        let next =
-            recording.of(&event.who).filter(|later| later.seq > event.seq && later.thread == event.thread);
+        let later = recording.after(event.seq).iter();
+        let next = later.filter(|later| later.who == event.who && later.thread == event.thread);
         let gave_up = next
             .filter(|later| {
                 !matches!(later.act, Act::SignalDelivered { .. } | Act::Write { .. } | Act::Close { .. })
@@ -224,13 +226,10 @@ fn accept_error_was_fatal(recording: &Recording, who: &str) -> Option<Mistake> {
             return None;
         };
         let accepts = matches!(event.act, Act::Accept { .. });
-        let ended = recording
-            .of(&event.who)
-            .any(|later| later.seq > event.seq && matches!(later.act, Act::Exit { .. } | Act::Killed { .. }));
-        let again = recording
-            .of(&event.who)
-            .any(|later| later.seq > event.seq && matches!(later.act, Act::Accept { .. }));
-        (accepts && ended && !again).then(|| {
+        let later = || recording.after(event.seq).iter().filter(|later| later.who == event.who);
+        let again = || later().any(|later| matches!(later.act, Act::Accept { .. }));
+        let ended = || later().any(|later| matches!(later.act, Act::Exit { .. } | Act::Killed { .. }));
+        (accepts && !again() && ended()).then(|| {
             let name = nix::errno::Errno::from_raw(errno);
             let sentence =
                 format!("accept failed with {name:?}, which concerns one connection, and the server ended");

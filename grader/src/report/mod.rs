@@ -169,20 +169,7 @@ impl Report {
     pub fn json(&self) -> String {
         let text =
             serde_json::to_string_pretty(self).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));
-        let mut shown = String::with_capacity(text.len() + 1);
-        for character in text.chars() {
-            // Only strings can hold one, where an escape means the same.
-            if character != '\n' && is_dangerous(character) {
-                let mut units = [0; 2];
-                for unit in character.encode_utf16(&mut units) {
-                    let _ = write!(shown, "\\u{unit:04x}");
-                }
-            } else {
-                shown.push(character);
-            }
-        }
-        shown.push('\n');
-        shown
+        escape_json(&text) + "\n"
     }
 }
 
@@ -246,6 +233,21 @@ impl CheckReport {
     }
 }
 
+/// JSON with every control character spelled out: only its strings can hold one, where an escape means the same.
+pub fn escape_json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if character != '\n' && is_dangerous(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// Text from outside with every control character spelled out, on one line.
 pub fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -266,8 +268,19 @@ pub fn escape_lines(text: &str) -> Vec<String> {
     text.trim_end_matches('\n').split('\n').map(|line| escape(&line.replace('\t', "    "))).collect()
 }
 
-/// Characters that a terminal obeys, or that turn the direction of a line.
+/// Characters that a terminal obeys, that turn the direction of a line, or that are there and cannot be seen.
 fn is_dangerous(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    const UNSEEN: [std::ops::RangeInclusive<char>; 10] = [
+        '\u{ad}'..='\u{ad}',
+        '\u{61c}'..='\u{61c}',
+        '\u{180e}'..='\u{180e}',
+        '\u{200b}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2060}'..='\u{206f}',
+        '\u{fe00}'..='\u{fe0f}',
+        '\u{feff}'..='\u{feff}',
+        '\u{fff9}'..='\u{fffb}',
+        '\u{e0000}'..='\u{e0fff}',
+    ];
+    character.is_control() || UNSEEN.iter().any(|unseen| unseen.contains(&character))
 }

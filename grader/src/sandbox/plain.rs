@@ -106,7 +106,7 @@ pub fn running(uid: u32) -> u64 {
 fn processes() -> impl Iterator<Item = (i32, String)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| Some((pid, fs::read_to_string(format!("/proc/{pid}/status")).ok()?)))
+    pids.filter_map(|pid| Some((pid, super::proc_text(pid, "status")?)))
 }
 
 fn is_of(status: &str, uid: u32) -> bool {

@@ -100,6 +100,11 @@ fn sum(init: pid_t, measure: impl Fn(pid_t) -> Option<u64>) -> u64 {
     total
 }
 
+/// A file of `/proc/<pid>`, such as `status`. A process names itself as it likes, also in bytes that are no text.
+pub fn proc_text(pid: pid_t, file: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{file}")).ok()?).into_owned())
+}
+
 /// The children of every thread of `pid`.
 pub fn children(pid: pid_t) -> Vec<pid_t> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };

@@ -59,7 +59,7 @@ fn is_plain_file(object: &Object) -> bool {
 
 fn receive(view: &mut View<'_>, fd: i32, parts: &[Part], flags: i32) -> Option<Asked> {
     let object = view.object(fd);
-    let room = parts.iter().map(|part| part.length).sum();
+    let room = memory::length(parts);
     let act = match object {
         Object::Socket(_) => {
             Act::Receive { object, room, done: 0, end: false, from: None, head: Vec::new(), flags }
@@ -78,7 +78,7 @@ fn send(
     flags: i32,
 ) -> Option<Asked> {
     let object = view.object(fd);
-    let asked: u64 = parts.iter().map(|part| part.length).sum();
+    let asked = memory::length(parts);
     let socket = matches!(object, Object::Socket(_));
     let bytes = memory::gather(view.thread, parts, if socket { DATAGRAM } else { TEXT });
     let head = bytes[..bytes.len().min(if socket { HEAD } else { TEXT })].to_vec();
@@ -268,7 +268,7 @@ pub fn clone_flags(thread: i32, call: &Entry) -> Option<u64> {
     }
     if call.number == libc::SYS_clone3 {
         let flags = memory::u64(thread, call.arguments[0])?;
-        return Some(flags & !0xff | memory::u64(thread, call.arguments[0] + 32)? & 0xff);
+        return Some(flags & !0xff | memory::u64(thread, call.arguments[0].wrapping_add(32))? & 0xff);
     }
     #[cfg(target_arch = "x86_64")]
     {
@@ -285,7 +285,7 @@ pub fn clone_flags(thread: i32, call: &Entry) -> Option<u64> {
 fn signal_action(view: &View<'_>, call: &Entry) -> Option<Asked> {
     let a = call.arguments;
     let handler = memory::u64(view.thread, a[1])?;
-    let flags = memory::u64(view.thread, a[1] + 8)? as i32;
+    let flags = memory::u64(view.thread, a[1].wrapping_add(8))? as i32;
     let handler = match handler as usize {
         libc::SIG_DFL => Disposition::Default,
         libc::SIG_IGN => Disposition::Ignore,
@@ -309,7 +309,7 @@ fn kill(view: &View<'_>, call: &Entry) -> Option<Asked> {
         _ => match first {
             0 => ("own group".to_string(), second),
             -1 => ("all".to_string(), second),
-            group if group < -1 => (format!("group of {}", view.name(-group)), second),
+            group if group < -1 => (format!("group of {}", view.name(group.wrapping_neg())), second),
             pid => (view.name(pid), second),
         },
     };

@@ -72,7 +72,7 @@ fn fresh(view: &mut View<'_>, fd: i32) -> Object {
 }
 
 fn pair(thread: i32, address: u64) -> (i32, i32) {
-    (memory::i32(thread, address).unwrap_or(-1), memory::i32(thread, address + 4).unwrap_or(-1))
+    (memory::i32(thread, address).unwrap_or(-1), memory::i32(thread, address.wrapping_add(4)).unwrap_or(-1))
 }
 
 fn local_address(view: &View<'_>, fd: i32) -> Option<SocketAddr> {
@@ -85,7 +85,7 @@ fn is_many(number: i64) -> bool {
 
 /// `msg_len` of the first message of a `sendmmsg` or `recvmmsg`.
 fn first_sent(view: &View<'_>, a: [u64; 6]) -> u64 {
-    memory::u32(view.thread, a[1] + 56).map_or(0, u64::from)
+    memory::u32(view.thread, a[1].wrapping_add(56)).map_or(0, u64::from)
 }
 
 /// A read of 0 bytes is the end of a stream, but an empty datagram elsewhere.
@@ -100,7 +100,7 @@ fn received(thread: i32, call: &Entry, done: u64) -> (Vec<Part>, Option<SocketAd
         libc::SYS_recvmsg | libc::SYS_recvmmsg => {
             let Some(message) = memory::message(thread, a[1]) else { return (Vec::new(), None, done) };
             let parts = memory::parts(thread, message.parts.0, message.parts.1);
-            let length = match memory::u32(thread, a[1] + 56) {
+            let length = match memory::u32(thread, a[1].wrapping_add(56)) {
                 Some(length) if is_many(call.number) => u64::from(length),
                 _ => done,
             };

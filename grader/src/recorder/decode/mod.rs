@@ -4,6 +4,8 @@
 //! checks judge what a program did and not how it spelled it.
 
 mod enter;
+#[cfg(test)]
+mod fuzz;
 mod leave;
 mod options;
 mod ready;
