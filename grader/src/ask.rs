@@ -114,16 +114,17 @@ fn answer(ask: &Ask) -> Answer {
     // As it is now: that we end what still runs is not what happened.
     let recording = wanted.then(|| bench.so_far());
     if let (Verdict::Fail(finding), Some(recording)) = (&mut verdict, &recording) {
-        add_evidence(finding, recording);
+        add_evidence(finding, check, recording);
     }
     bench.finish();
     Answer { verdict, ms, recording }
 }
 
 /// Adds what the recording shows by itself: a mistake that explains much, and who waited for whom.
-fn add_evidence(finding: &mut Finding, recording: &Recording) {
-    if finding.likely.is_none() {
-        finding.likely = recording.likeliest_mistake().map(|mistake| mistake.sentence);
+fn add_evidence(finding: &mut Finding, check: &Check, recording: &Recording) {
+    if let Some(mistake) = recording.likeliest_mistake(check.mistakes) {
+        finding.likely.get_or_insert(mistake.sentence);
+        finding.mistake = Some(mistake.name.to_string());
     }
     finding.notes.extend(recording.wait_cycle());
 }

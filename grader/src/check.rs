@@ -48,6 +48,8 @@ pub struct Check {
     pub handout: &'static str,
     /// Whether it starts its programs without any option: the course's plain Python programs must pass it too.
     pub plain: bool,
+    /// Those of the mistakes that are right in other places (`recording/mistakes.rs`) which are mistakes here.
+    pub mistakes: &'static [&'static str],
     /// What the bench must provide.
     pub setup: Setup,
 }
@@ -105,8 +107,21 @@ impl Check {
             unrecorded: false,
             capture: false,
         };
-        let (after, handout, plain) = (None, "", false);
-        Self { name, requirement, level, points, question, programs, run, after, handout, plain, setup }
+        let (after, handout, plain, mistakes): (_, _, _, &[&str]) = (None, "", false, &[]);
+        Self {
+            name,
+            requirement,
+            level,
+            points,
+            question,
+            programs,
+            run,
+            after,
+            handout,
+            plain,
+            mistakes,
+            setup,
+        }
     }
 
     /// Only asked when the named check of the same lab has passed.
@@ -118,6 +133,12 @@ impl Check {
     /// The heading of the handout's section that teaches it.
     pub const fn handout(mut self, section: &'static str) -> Self {
         self.handout = section;
+        self
+    }
+
+    /// Here these are mistakes, too.
+    pub const fn mistakes(mut self, names: &'static [&'static str]) -> Self {
+        self.mistakes = names;
         self
     }
 

@@ -110,7 +110,7 @@ const WIRE: &str = "the wire";
 
 /// The event that most likely shows what went wrong.
 fn suspect(recording: &Recording) -> Option<u64> {
-    if let Some(mistake) = recording.likeliest_mistake() {
+    if let Some(mistake) = recording.likeliest_mistake(&[]) {
         return Some(mistake.event);
     }
     let pending = recording.events.iter().find(|event| event.outcome == Outcome::Pending);

@@ -38,6 +38,8 @@ pub struct Mutant {
     pub whole: Option<PathBuf>,
     /// The check that must fail.
     pub caught_by: String,
+    /// What the finding must show: the name of a likely mistake, or words of its notes.
+    pub shows: Option<String>,
     /// Checks that may fail too.
     #[serde(default)]
     pub also: Vec<String>,

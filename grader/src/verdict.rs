@@ -17,6 +17,9 @@ pub struct Finding {
     pub observed: Option<String>,
     /// The likely mistake, recognised from recorded facts, as one sentence.
     pub likely: Option<String>,
+    /// The name of the likely mistake, where it is one that the recording shows by itself (`recording/mistakes.rs`).
+    #[serde(default)]
+    pub mistake: Option<String>,
     /// Further facts, a line each: where a process was blocked, what stderr said, how it ended.
     pub notes: Vec<String>,
     /// Why it must be so, as one sentence.

@@ -210,9 +210,12 @@ impl Core {
         if let Some(report) = self.recorder.report(who) {
             return format!("{who} has ended: {}", super::process::describe(&report));
         }
-        match self.recorder.recording().standing(who) {
-            Some(standing) => format!("{who} {standing}"),
-            None => format!("{who} is running"),
+        let Some(standing) = self.recorder.recording().standing(who) else {
+            return format!("{who} is running");
+        };
+        match self.bytes_waiting(who) {
+            Some(bytes) => format!("{who} {standing} ({bytes})"),
+            None => format!("{who} {standing}"),
         }
     }
 

@@ -23,6 +23,7 @@ mod random;
 mod sockets;
 mod tcp;
 mod udp;
+mod waiting;
 mod wire;
 
 use std::cell::{Cell, RefCell};

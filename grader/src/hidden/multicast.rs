@@ -132,6 +132,7 @@ pub const CHECKS: &[Check] = &[
     .network(Network::Pair)
     .recorder()
     .after("receiver_prints_the_datagram")
+    .mistakes(&["membership-left-to-the-kernel"])
     .handout("Leaving"),
     check!(
         membership::leaves_when_it_is_told_to_end,

@@ -124,6 +124,7 @@ pub const CHECKS: &[Check] = &[
         "Are children that have ended waited for at once?"
     )
     .after("forking_speaks_the_protocol")
+    .mistakes(&["never-waited"])
     .handout("A process for each client"),
     check!(
         forking_reaps_what_ended_while_it_was_stopped,

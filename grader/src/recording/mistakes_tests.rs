@@ -23,7 +23,7 @@ fn exec(words: &[&str]) -> Act {
 }
 
 fn likeliest(acts: Vec<(&str, Act)>) -> Option<&'static str> {
-    recording(acts).likeliest_mistake().map(|mistake| mistake.name)
+    recording(acts).likeliest_mistake(&[]).map(|mistake| mistake.name)
 }
 
 #[test]
@@ -73,14 +73,14 @@ fn listening_socket_used_for_data() {
 fn interrupted_call_given_up() {
     let mut gave_up = recording(vec![("s", receive(8, 0, &[])), ("s", Act::Exit { code: 1 })]);
     gave_up.events[0].outcome = Outcome::Interrupted;
-    assert_eq!(gave_up.likeliest_mistake().map(|mistake| mistake.name), Some("interrupted-and-gave-up"));
+    assert_eq!(gave_up.likeliest_mistake(&[]).map(|mistake| mistake.name), Some("interrupted-and-gave-up"));
     let mut again = recording(vec![
         ("s", receive(8, 0, &[])),
         ("s", receive(8, 2, &[1, 2])),
         ("s", Act::Exit { code: 1 }),
     ]);
     again.events[0].outcome = Outcome::Interrupted;
-    assert_eq!(again.likeliest_mistake(), None);
+    assert_eq!(again.likeliest_mistake(&[]), None);
 }
 
 #[test]
@@ -88,10 +88,10 @@ fn fatal_error_of_accept() {
     let accept = || Act::Accept { listener: socket(), connection: None, peer: None };
     let mut fatal = recording(vec![("s", accept()), ("s", Act::Exit { code: 101 })]);
     fatal.events[0].outcome = Outcome::Err(libc::EMFILE);
-    assert_eq!(fatal.likeliest_mistake().map(|mistake| mistake.name), Some("accept-error-was-fatal"));
+    assert_eq!(fatal.likeliest_mistake(&[]).map(|mistake| mistake.name), Some("accept-error-was-fatal"));
     let mut lives = recording(vec![("s", accept()), ("s", accept()), ("s", Act::Exit { code: 0 })]);
     lives.events[0].outcome = Outcome::Err(libc::EMFILE);
-    assert_eq!(lives.likeliest_mistake(), None);
+    assert_eq!(lives.likeliest_mistake(&[]), None);
 }
 
 #[test]

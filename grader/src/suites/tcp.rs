@@ -73,6 +73,7 @@ pub const SUITE: Suite = Suite {
         )
         .plain()
         .after("server_answers_each_message")
+        .mistakes(&["closed-with-unread-data"])
         .handout("How a connection ends"),
         check!(
             client_says_hello,

@@ -38,6 +38,7 @@ fn a_report(text: &str) -> Report {
         expected: Some("01 00     256".to_string()),
         observed: Some(text.to_string()),
         likely: Some("the low byte came first".to_string()),
+        mistake: Some("low-byte-first".to_string()),
         notes: vec![format!("stderr said {text}")],
         because: "network byte order puts the high byte first".to_string(),
     };

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use grader::check::{Check, Level, Suite};
 use grader::explain::{Requirement, requirements};
 use grader::mutant::{self, Mutant};
+use grader::recording::mistakes::{ALWAYS, SOMETIMES};
+use grader::suites::SUITES;
 use libtest_mimic::Failed;
 
 /// How many mutants show that a requirement is really asked for.
@@ -130,18 +132,54 @@ fn of_mutant(suite: &'static Suite, mutant: &Mutant, rows: &[Requirement], wrong
         }
         Some(_) => {}
     }
+    let is_named = |words: &str| ALWAYS.iter().chain(SOMETIMES).any(|rule| rule.name == words);
+    if let Some(words) = mutant.shows.as_ref().filter(|words| !words.contains(' ') && !is_named(words)) {
+        wrong.push(format!("mutant {name}: no mistake is called {words}"));
+    }
     for also in mutant.also.iter().filter(|also| *also != "*" && suite.find(also).is_none()) {
         wrong.push(format!("mutant {name}: there is no check {also}"));
     }
 }
 
-/// Every check names a heading of the handout.
-pub fn headings(suite: &'static Suite) -> Result<(), Failed> {
-    let path = grader::house::labs().join(suite.lab).join("README.md");
+/// Every mistake that is recognised from a recording alone is shown by a mutant, and taught by a handout.
+pub fn each_mistake_is_shown() -> Result<(), Failed> {
+    let mut wrong = Vec::new();
+    let mut shown = BTreeSet::new();
+    for suite in SUITES {
+        shown.extend(mutant::mutants(suite.lab)?.into_iter().filter_map(|mutant| mutant.shows));
+        for name in suite.all().flat_map(|check| check.mistakes) {
+            if !SOMETIMES.iter().any(|rule| rule.name == *name) {
+                wrong.push(format!(
+                    "lab {}: a check looks for {name}, and no such mistake is known",
+                    suite.lab
+                ));
+            }
+        }
+    }
+    for rule in ALWAYS.iter().chain(SOMETIMES) {
+        if !shown.contains(rule.name) {
+            wrong.push(format!("no mutant has shows = {:?}", rule.name));
+        }
+        if let Some((lab, heading)) = rule.handout {
+            if !headings_of(lab)?.iter().any(|known| known == heading) {
+                wrong.push(format!("{}: labs/{lab}/README.md has no heading {heading:?}", rule.name));
+            }
+        }
+    }
+    verdict(&wrong)
+}
+
+fn headings_of(lab: &str) -> Result<Vec<String>, Failed> {
+    let path = grader::house::labs().join(lab).join("README.md");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let heading =
         |line: &str| line.starts_with('#').then(|| line.trim_start_matches('#').trim().replace('`', ""));
-    let headings: Vec<String> = text.lines().filter_map(heading).collect();
+    Ok(text.lines().filter_map(heading).collect())
+}
+
+/// Every check names a heading of the handout.
+pub fn headings(suite: &'static Suite) -> Result<(), Failed> {
+    let headings = headings_of(suite.lab)?;
     let wrong: Vec<String> = suite
         .all()
         .filter(|check| !headings.iter().any(|heading| *heading == check.handout.replace('`', "")))

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     grader::child::end_all_on_signals();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(SUBJECTS_AT_ONCE);
-    let mut trials = Vec::new();
+    let mut trials = vec![Trial::test("mistakes::each_is_shown", chain::each_mistake_is_shown)];
     for suite in SUITES {
         match trials_of(suite) {
             Ok(of_lab) => trials.extend(of_lab),
@@ -140,6 +140,10 @@ fn mutant_is_caught(suite: &'static Suite, mutant: &Mutant, solution: &Arc<Sourc
         let why = format!("{} must fail, for: {}", mutant.caught_by, mutant.requirement);
         return Err(failed(&why, lab, plan.tier));
     }
+    if let Some(words) = mutant.shows.as_ref().filter(|words| !shown(&lab, &mutant.caught_by, words)) {
+        let why = format!("the finding of {} must show: {words}", mutant.caught_by);
+        return Err(failed(&why, lab, plan.tier));
+    }
     let may_fail =
         |name: &str| name == mutant.caught_by || mutant.also.iter().any(|also| also == name || also == "*");
     let surprise = lab.checks.iter().find(|check| match check.verdict {
@@ -151,4 +155,13 @@ fn mutant_is_caught(suite: &'static Suite, mutant: &Mutant, solution: &Arc<Sourc
         None => Ok(()),
         Some(name) => Err(failed(&format!("{name} must pass, or stand in `also`"), lab, plan.tier)),
     }
+}
+
+/// Whether a check's finding names this mistake, or says these words beside its evidence.
+fn shown(lab: &LabReport, check: &str, words: &str) -> bool {
+    let mut findings = lab.checks.iter().filter(|of| of.id == check).filter_map(|of| of.finding.as_ref());
+    findings.any(|finding| {
+        finding.mistake.as_deref() == Some(words)
+            || finding.likely.iter().chain(&finding.notes).any(|said| said.contains(words))
+    })
 }
