@@ -61,7 +61,8 @@ fn in_words(socket: &SocketInfo, all: &[SocketInfo]) -> String {
     }
     if !socket.tcp {
         // The kernel counts the memory of datagrams, not their bytes.
-        return format!("{} to be received", count(socket.receive_queue.min(1), "datagram"));
+        let what = if socket.receive_queue == 0 { "no datagram waits" } else { "a datagram waits, or more" };
+        return format!("{what} to be received");
     }
     let own = format!("{} to be received", count(socket.receive_queue, "byte"));
     match all.iter().find(|other| other.local == socket.remote && other.remote == socket.local) {
