@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use grader::bench::IpPacket;
 use grader::ladder;
+use grader::recording::mistakes::SOMETIMES;
 use grader::recording::{Act, Event, Object, Outcome, Packet, Recording, Stamp};
 use pcap_file::pcapng::{Block, PcapNgReader};
 use proptest::collection::vec;
@@ -254,10 +255,11 @@ fn ask(recording: &Recording) {
         let _ = (recording.blocked_in(who), recording.left_open(who), recording.open_sockets(who));
         let _ = (recording.zombies(who), recording.sent_less_and_never_the_rest(who));
         let _ = (recording.memberships_left_to_the_kernel(who), recording.empty_waits(who));
-        let _ = (recording.likely_mistakes(who), recording.standing(who), recording.touched_network(who));
+        let _ = (recording.standing(who), recording.touched_network(who));
         let _ = recording.injected(who).count();
     }
-    let _ = (recording.likeliest_mistake(), recording.wait_cycle(), recording.ledger());
+    let names: Vec<&str> = SOMETIMES.iter().map(|rule| rule.name).collect();
+    let _ = (recording.likeliest_mistake(&names), recording.wait_cycle(), recording.ledger());
     let causes = grader::recording::cause::Causes::of(recording);
     for packet in &recording.packets {
         let _ = (packet.in_words(), causes.find(packet), recording.cause_in_words(packet));

@@ -52,6 +52,7 @@ fn report(said: &[String; 6], recorded: grader::recording::Recording) -> Report 
         expected: None,
         observed: Some(observed.clone()),
         likely: Some(observed.clone()),
+        mistake: Some(observed.clone()),
         notes: vec![observed.clone()],
         because: "it must".to_string(),
     };
