@@ -79,6 +79,8 @@ pub struct Asked {
     pub answer: Answer,
     /// How many of the repetitions passed, and how many there were.
     pub passed: (u32, u32),
+    /// The check that broke down and on which this one builds: it was not asked, and nothing is decided.
+    pub behind: Option<&'static str>,
 }
 
 impl std::fmt::Debug for Asked {
@@ -187,11 +189,12 @@ impl Run<'_> {
                         Blocker::By(name) => {
                             let answer = Answer { verdict: Verdict::Blocked(name), ms: 0, recording: None };
                             tell(Event::Done { passed: false });
-                            verdicts.insert(check.name, Asked { check, answer, passed: (0, 0) });
+                            verdicts
+                                .insert(check.name, Asked { check, answer, passed: (0, 0), behind: None });
                         }
-                        Blocker::Broke(breakdown) => {
+                        Blocker::Broke(breakdown, behind) => {
                             tell(Event::Done { passed: false });
-                            verdicts.insert(check.name, broken(check, breakdown));
+                            verdicts.insert(check.name, Asked { behind, ..broken(check, breakdown) });
                         }
                         Blocker::None => {
                             running += 1;
@@ -232,17 +235,22 @@ impl Run<'_> {
             match self.built.get(*program) {
                 Some(Ok(_)) => {}
                 Some(Err(Unbuilt::Finding(_))) => return Blocker::By(format!("{program} does not compile")),
-                Some(Err(Unbuilt::Broke(breakdown))) => return Blocker::Broke(breakdown.clone()),
+                Some(Err(Unbuilt::Broke(breakdown))) => return Blocker::Broke(breakdown.clone(), None),
                 None => return Blocker::By(format!("there is no program {program}")),
             }
         }
         let before = check.after.filter(|before| asked.iter().any(|other| other.name == *before));
         match before.filter(|_| self.plan.only.is_empty()) {
             None => Blocker::None,
-            Some(before) => match verdicts.get(before).map(|asked| &asked.answer.verdict) {
+            Some(before) => match verdicts.get(before).map(|asked| (asked, &asked.answer.verdict)) {
                 None => Blocker::Wait,
-                Some(Verdict::Pass) => Blocker::None,
-                Some(_) => Blocker::By(format!("{before} did not pass")),
+                Some((_, Verdict::Pass)) => Blocker::None,
+                Some((asked, Verdict::Broke(breakdown))) => {
+                    Blocker::Broke(breakdown.clone(), asked.behind.or(Some(asked.check.name)))
+                }
+                Some((_, Verdict::Fail(_) | Verdict::Blocked(_))) => {
+                    Blocker::By(format!("{before} did not pass"))
+                }
             },
         }
     }
@@ -263,10 +271,10 @@ impl Run<'_> {
                             Some(finding) => answer.failed(finding),
                             None => answer,
                         };
-                        return Asked { check, answer, passed: (passed, passed) };
+                        return Asked { check, answer, passed: (passed, passed), behind: None };
                     }
                 }
-                Ok(answer) => return Asked { check, answer, passed: (passed, passed + 1) },
+                Ok(answer) => return Asked { check, answer, passed: (passed, passed + 1), behind: None },
                 Err(breakdown) => return broken(check, breakdown),
             }
         }
@@ -338,12 +346,13 @@ enum Blocker {
     None,
     Wait,
     By(String),
-    Broke(Breakdown),
+    /// Not its own: what a check broke down from, and which check that was.
+    Broke(Breakdown, Option<&'static str>),
 }
 
 fn broken(check: &'static Check, breakdown: Breakdown) -> Asked {
     let answer = Answer { verdict: Verdict::Broke(breakdown), ms: 0, recording: None };
-    Asked { check, answer, passed: (0, 1) }
+    Asked { check, answer, passed: (0, 1), behind: None }
 }
 
 /// Starts an arena, asks it and waits for its answer. The calling thread lives as long as the arena, which ends with it.

@@ -64,6 +64,8 @@ pub struct LabReport {
     pub max: u32,
     /// The bonus points earned, contained in `points`.
     pub bonus: u32,
+    /// The points among `max` that are not decided, because checks broke down: neither earned nor lost.
+    pub undecided: u32,
     /// Why the lab was not graded, a line each.
     pub refused: Vec<String>,
     /// The programs that checks asked for and that are not there.
@@ -95,7 +97,7 @@ pub struct CheckReport {
     pub verdict: VerdictName,
     /// What is wrong with the program, where the verdict is `fail`.
     pub finding: Option<Finding>,
-    /// Why it was not asked, where the verdict is `blocked`.
+    /// Why it was not asked, where the verdict is `blocked`, or `broke` because of another check.
     pub blocked_by: Option<String>,
     /// What failed and what to do next, where the verdict is `broke`.
     pub breakdown: Option<Breakdown>,
@@ -188,6 +190,7 @@ impl LabReport {
             points: sum(false, |check| check.points) + sum(true, |check| check.points),
             max: sum(false, |check| check.max),
             bonus: sum(true, |check| check.points),
+            undecided: sum(false, |check| if check.verdict == VerdictName::Broke { check.max } else { 0 }),
             refused: subject.refused.clone(),
             missing: if subject.with {
                 Vec::new()
@@ -202,7 +205,7 @@ impl LabReport {
 
 impl CheckReport {
     fn new(asked: Asked) -> Self {
-        let Asked { check, answer, passed } = asked;
+        let Asked { check, answer, passed, behind } = asked;
         let Check { name, requirement, level, points, question, handout, .. } = check;
         let recording = answer.recording.as_ref().filter(|recording| ladder::tells_something(recording));
         let mut report = Self {
@@ -227,6 +230,8 @@ impl CheckReport {
             Verdict::Blocked(by) => (report.verdict, report.blocked_by) = (VerdictName::Blocked, Some(by)),
             Verdict::Broke(breakdown) => {
                 (report.verdict, report.breakdown) = (VerdictName::Broke, Some(breakdown));
+                report.blocked_by =
+                    behind.map(|behind| format!("{behind} broke down, and this builds on it"));
             }
         }
         report

@@ -58,7 +58,11 @@ struct Widths {
 }
 
 fn score(check: &CheckReport) -> String {
-    format!("{}/{}", check.points, check.max)
+    match check.verdict {
+        // Neither lost nor gained.
+        VerdictName::Broke => format!("-/{}", check.max),
+        _ => format!("{}/{}", check.points, check.max),
+    }
 }
 
 impl Page<'_> {
@@ -107,8 +111,11 @@ impl Page<'_> {
             self.field("not asked", by);
         }
         if let Some(Breakdown { what, next }) = &check.breakdown {
-            self.field("what", what);
-            self.field("next", next);
+            // What broke another check is told there.
+            if check.blocked_by.is_none() {
+                self.field("what", what);
+                self.field("next", next);
+            }
             self.field("points", "none are lost: this is not the program's fault, and it is not decided");
         }
     }
@@ -172,7 +179,9 @@ impl Page<'_> {
         }
         for lab in &self.report.labs {
             let bonus = if lab.bonus > 0 { format!(" ({} bonus)", lab.bonus) } else { String::new() };
-            let score = format!("{}/{}{bonus}", lab.points, lab.max);
+            let open =
+                if lab.undecided > 0 { format!(" ({} undecided)", lab.undecided) } else { String::new() };
+            let score = format!("{}/{}{bonus}{open}", lab.points, lab.max - lab.undecided);
             self.line(&format!("{:<12} {score:<20} {}", lab.lab, next_step(lab)));
         }
     }

@@ -64,7 +64,7 @@ fn report(said: &[String; 6], recorded: grader::recording::Recording) -> Report 
     ];
     let asked = CHECKS.iter().zip(verdicts).map(|(check, verdict)| {
         let recording = matches!(verdict, Verdict::Fail(_)).then(|| recorded.clone());
-        Asked { check, answer: Answer { verdict, ms: 7, recording }, passed: (0, 1) }
+        Asked { check, answer: Answer { verdict, ms: 7, recording }, passed: (0, 1), behind: None }
     });
     let unbuilt = BTreeMap::from([("udp-server".to_string(), unbuilt)]);
     let outcome = Outcome { unbuilt, asked: asked.collect() };

@@ -10,8 +10,7 @@ use libtest_mimic::{Failed, Trial};
 /// These tests run in no arena, but start some.
 pub fn tests() -> Vec<Trial> {
     let full = grader::probe::probe().is_ok_and(|probe| probe.tier == grader::ask::Tier::A);
-    let leave_nothing = Trial::test("arenas_leave_nothing_behind", arenas_leave_nothing_behind);
-    let mut tests = vec![leave_nothing.with_ignored_flag(!full)];
+    let mut tests = vec![Trial::test("what_a_container_lacks_costs_no_points", container_costs_no_points)];
     for tier in ["A", "C"] {
         let name = format!("killed_arena_takes_everybody in {tier}");
         let test = Trial::test(name, move || killed_arena_takes_everybody(tier));
@@ -73,22 +72,33 @@ fn lives(pid: &str) -> bool {
     read.is_ok() && !text.contains(") Z ") && !text.contains(") X ")
 }
 
-fn arenas_leave_nothing_behind() -> Result<(), Failed> {
-    const ARENAS: usize = 200;
-    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").map(|text| text.lines().count());
-    let before = mounts()?;
-    for _ in 0..ARENAS {
-        let output = Command::new("/proc/self/exe")
-            .args(["arena", "no_descriptor_is_inherited", "A"])
-            .stdin(Stdio::null())
-            .output()?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
-        }
+/// Tier C has no simulated hosts: what needs them is not decided, nor what builds on that, and nothing is failed.
+fn container_costs_no_points() -> Result<(), Failed> {
+    let output = Command::new("/proc/self/exe")
+        .args([
+            "in-a-container",
+            env!("CARGO_BIN_EXE_grader"),
+            "grade",
+            "--format",
+            "json",
+            "--lab",
+            "multicast",
+        ])
+        .arg(grader::house::solutions())
+        .output()?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let lab = &report["labs"][0];
+    let checks = lab["checks"].as_array().ok_or("no checks")?;
+    let lost =
+        checks.iter().filter(|check| !["pass", "broke"].contains(&check["verdict"].as_str().unwrap_or("")));
+    let lost: Vec<_> = lost.map(|check| (&check["id"], &check["verdict"], &check["blocked_by"])).collect();
+    let behind =
+        checks.iter().filter(|check| check["verdict"] == "broke" && !check["blocked_by"].is_null()).count();
+    let number = |name: &str| lab[name].as_u64().unwrap_or(0);
+    let balanced = number("points") - number("bonus") + number("undecided") == number("max");
+    if lost.is_empty() && behind > 0 && balanced && report["tier"] == "C" && output.status.code() == Some(70)
+    {
+        return Ok(());
     }
-    if mounts()? != before {
-        return Err("there are more mounts than before".into());
-    }
-    let children = std::fs::read_to_string("/proc/thread-self/children")?;
-    if children.is_empty() { Ok(()) } else { Err(format!("these are left: {children}").into()) }
+    Err(format!("{lost:?} are lost, {behind} behind, {lab:#}").into())
 }

@@ -22,11 +22,12 @@ const fn row(name: &'static str, question: &'static str, level: Level) -> Check 
     Check::new(name, "udp.2", level, 10, &["udp-server"], question, never).handout("Network byte order")
 }
 
-static CHECKS: [Check; 5] = [
+static CHECKS: [Check; 6] = [
     row("answers_plus_one", "Does the server answer 41 with 42?", Level::Core),
     row("reply_is_big_endian", "Is the answer in network byte order?", Level::Core),
     row("answers_twice", "Does it answer a second client?", Level::Robust),
     row("needs_a_second_host", "Does it answer another host?", Level::Robust),
+    row("builds_on_that", "Does it answer it twice?", Level::Robust),
     row("speaks_ipv6", "Does it speak IPv6?", Level::Bonus),
 ];
 
@@ -47,11 +48,13 @@ fn a_report(text: &str) -> Report {
         Verdict::Fail(Box::new(finding)),
         Verdict::Blocked("reply_is_big_endian did not pass".to_string()),
         Verdict::Broke(Breakdown::new("no second host", "run `cargo xtask doctor`")),
+        Verdict::Broke(Breakdown::new("no second host", "run `cargo xtask doctor`")),
         Verdict::Pass,
     ];
     let asked = CHECKS.iter().zip(verdicts).map(|(check, verdict)| {
         let passed = (u32::from(verdict == Verdict::Pass), 1);
-        Asked { check, answer: Answer { verdict, ms: 7, recording: None }, passed }
+        let behind = (check.name == "builds_on_that").then_some("needs_a_second_host");
+        Asked { check, answer: Answer { verdict, ms: 7, recording: None }, passed, behind }
     });
     let unbuilt = BTreeMap::from([("udp-client".to_string(), format!("error: {text}"))]);
     let outcome = Outcome { unbuilt, asked: asked.collect() };
@@ -81,13 +84,16 @@ FAIL  udp.2 Is the answer in network byte order?  0/10  reply_is_big_endian
       again     cargo xtask grade labs/udp --only reply_is_big_endian
 ----- udp.2 Does it answer a second client?       0/10  answers_twice
       not asked reply_is_big_endian did not pass
-BROKE udp.2 Does it answer another host?          0/10  needs_a_second_host
+BROKE udp.2 Does it answer another host?          -/10  needs_a_second_host
       what      no second host
       next      run `cargo xtask doctor`
       points    none are lost: this is not the program's fault, and it is not decided
+BROKE udp.2 Does it answer it twice?              -/10  builds_on_that
+      not asked needs_a_second_host broke down, and this builds on it
+      points    none are lost: this is not the program's fault, and it is not decided
 pass  udp.2 Does it speak IPv6?                  10/10  speaks_ipv6
 
-udp          20/40 (10 bonus)     next: reply_is_big_endian (udp.2, handout \"Network byte order\")
+udp          20/30 (10 bonus) (20 undecided) next: reply_is_big_endian (udp.2, handout \"Network byte order\")
 ";
     assert_eq!(report::text(&report, Style { colour: false, passes: true }), wanted);
 }
