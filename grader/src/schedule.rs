@@ -43,6 +43,8 @@ pub struct Plan {
     pub seed: Option<u64>,
     /// How to isolate.
     pub tier: Tier,
+    /// Whether to trace at all.
+    pub trace: bool,
     /// Whether to bring recordings of checks that pass too.
     pub record: bool,
     /// How often to ask each check; the first answer that is no pass counts.
@@ -52,7 +54,16 @@ pub struct Plan {
 impl Plan {
     /// Asks everything once.
     pub fn new(tier: Tier) -> Self {
-        Self { only: Vec::new(), program: None, plain: false, seed: None, tier, record: false, repeat: 1 }
+        Self {
+            only: Vec::new(),
+            program: None,
+            plain: false,
+            seed: None,
+            tier,
+            trace: true,
+            record: false,
+            repeat: 1,
+        }
     }
 
     fn wants(&self, check: &Check) -> bool {
@@ -298,7 +309,7 @@ impl Run<'_> {
     /// is asked again without a recorder when it has passed, and must pass as well; a finding counts when it can be had
     /// again.
     fn behaves_unwatched(&self, check: &'static Check, lane: Lane) -> Option<Box<Finding>> {
-        if !self.is_sampled(check) {
+        if !self.plan.trace || !self.is_sampled(check) {
             return None;
         }
         let fails = |lane| match self.ask_recorded(check, lane, false).ok()?.verdict {
@@ -316,7 +327,7 @@ impl Run<'_> {
     }
 
     fn ask(&self, check: &'static Check, lane: Lane) -> Result<Answer, Breakdown> {
-        self.ask_recorded(check, lane, true)
+        self.ask_recorded(check, lane, self.plan.trace)
     }
 
     fn ask_recorded(&self, check: &'static Check, lane: Lane, trace: bool) -> Result<Answer, Breakdown> {
