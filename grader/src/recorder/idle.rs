@@ -17,6 +17,7 @@ use super::ptrace::{self, Entry};
 use super::registers;
 use super::shared::state;
 use super::state::Call;
+use super::timers::TimerKey;
 use super::trace::Tracer;
 
 /// Between two looks at whether all threads sleep; it grows while they do not.
@@ -41,6 +42,8 @@ pub enum Wait {
     Threads,
     /// A call on a socket with a timeout: EAGAIN.
     Socket,
+    /// A wait for a signal: EAGAIN.
+    Signal,
 }
 
 /// The smaller half of a time in memory.
@@ -72,6 +75,8 @@ enum Due {
     Timeout(i32),
     /// This process gets SIGALRM.
     Alarm(i32),
+    /// This timer descriptor becomes readable.
+    Timer(TimerKey),
 }
 
 /// How long all threads have slept.
@@ -176,6 +181,7 @@ impl Tracer {
                     }
                 }
                 Wait::Threads => *registers.argument(3) = 0,
+                Wait::Signal => *registers.argument(2) = 0,
                 Wait::Socket => {}
             }
             registers::set(pid, &registers);
@@ -195,6 +201,7 @@ impl Tracer {
                     (*asked, Wait::Sleep(0))
                 }
                 libc::SYS_clock_nanosleep => (*asked, Wait::Sleep(a[3])),
+                libc::SYS_rt_sigtimedwait => (*asked, Wait::Signal),
                 _ => return None,
             },
             Act::WaitReady { timeout: Some(asked), .. } => {
@@ -227,7 +234,7 @@ impl Tracer {
             _ if !(timeout.expired && interrupted) => result,
             Wait::Sleep(_) | Wait::Ready(_) => 0,
             Wait::Threads => -i64::from(libc::ETIMEDOUT),
-            Wait::Socket => -i64::from(libc::EAGAIN),
+            Wait::Socket | Wait::Signal => -i64::from(libc::EAGAIN),
         };
         registers.set_result(result);
         registers::set(pid, &registers);
@@ -257,7 +264,8 @@ impl Tracer {
         });
         let alarms =
             self.processes.values().filter_map(|process| Some((process.alarm?.0, Due::Alarm(process.pid))));
-        timeouts.chain(alarms).min()
+        let timers = self.timers.due().map(|(deadline, key)| (deadline, Due::Timer(key)));
+        timeouts.chain(alarms).chain(timers).min()
     }
 
     /// Sets the alarm of `alarm` and `setitimer` on the programs' clock instead of the system's.
@@ -328,6 +336,7 @@ impl Tracer {
         }
         match due {
             Due::Alarm(pid) => self.ring(pid),
+            Due::Timer(key) => self.timers.expire(key),
             Due::Timeout(pid) => {
                 let call = self.threads.get_mut(&pid).and_then(|thread| thread.call.as_mut());
                 if let Some(timeout) = call.and_then(|call| call.timeout.as_mut()) {

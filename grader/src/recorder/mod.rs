@@ -15,6 +15,7 @@ mod registers;
 mod shared;
 mod state;
 pub mod syscalls;
+mod timers;
 mod trace;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

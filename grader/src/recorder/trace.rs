@@ -29,6 +29,7 @@ use super::lockstep::Holds;
 use super::ptrace::{self, Stop};
 use super::shared::Shared;
 use super::state::{Call, KnownObjects, Process, Start, Thread, TracedTree};
+use super::timers::Timers;
 use super::{Injection, Point, Started, descriptors, syscalls};
 
 /// How long the thread waits for the last processes at the end, after it has killed them.
@@ -76,6 +77,7 @@ pub struct Tracer {
     /// Whether something was recorded since the bench was last told.
     news: bool,
     pub(super) idle: Idle,
+    pub(super) timers: Timers,
     pub(super) holds: Holds,
 }
 
@@ -99,6 +101,7 @@ impl Tracer {
             rules: Rules::default(),
             news: false,
             idle: Idle::default(),
+            timers: Timers::default(),
             holds: Holds::default(),
         })
     }
@@ -372,6 +375,7 @@ impl Tracer {
                 };
                 self.record(pid, "exit", None, act, Outcome::NeverReturned);
                 self.processes.remove(&pid);
+                self.timers.forget(pid);
             } else if !self.threads[&pid].ending {
                 if let Some(process) = self.processes.get_mut(&process) {
                     process.alive = process.alive.saturating_sub(1);
