@@ -58,7 +58,7 @@ pub const CHECKS: &[Check] = &[
         signals::killed_child_shows_its_signal,
         "fork.6",
         Robust,
-        4,
+        3,
         ["fork-wait"],
         "Is STATUS the signal's number when a signal killed the child?"
     )
@@ -69,11 +69,22 @@ pub const CHECKS: &[Check] = &[
         signals::stopped_child_has_not_ended,
         "fork.6",
         Robust,
-        4,
+        3,
         ["fork-wait"],
         "Does the parent go on waiting when its child is only stopped?"
     )
     .after("parent_waits_and_reports")
+    .handout("Waiting: wait and the status")
+    .recorder(),
+    check!(
+        many::ends_by_signals_are_reported,
+        "fork.6",
+        Robust,
+        2,
+        ["fork-many"],
+        "Does fork-many report children that signals killed, and go on waiting for one that is only stopped?"
+    )
+    .after("every_child_is_reaped")
     .handout("Waiting: wait and the status")
     .recorder(),
     check!(
@@ -111,7 +122,7 @@ pub const CHECKS: &[Check] = &[
         signals::signals_do_not_end_the_wait,
         "fork.9",
         Robust,
-        4,
+        3,
         ["fork-wait"],
         "Does the parent go on waiting when signals come that it need not care about?"
     )
@@ -122,11 +133,21 @@ pub const CHECKS: &[Check] = &[
         signals::signals_do_not_shorten_an_interval,
         "fork.9",
         Robust,
-        3,
+        2,
         ["fork-zombie"],
         "Does a program sleep its whole interval when signals come?"
     )
     .after("zombie_until_the_parent_waits")
+    .handout("Signals while you sleep or wait")
+    .recorder(),
+    check!(
+        signals::no_program_sleeps_short,
+        "fork.9",
+        Robust,
+        2,
+        ["fork-nowait", "fork-wait", "fork-reap", "fork-many"],
+        "Do the other programs sleep their whole intervals, too?"
+    )
     .handout("Signals while you sleep or wait")
     .recorder(),
     check!(
@@ -186,16 +207,16 @@ fn malformed_options_are_refused(bench: &mut Bench) -> Result<(), Stop> {
     works
         .expect_status(0)
         .because("an exit code of 255 is in range, and so are a count and an interval of 1")?;
-    bench.refuses("fork-wait", &["--exit-code", "256"])?;
-    bench.refuses("fork-wait", &["--exit-code", "-1"])?;
-    bench.refuses("fork-wait", &["--count", "two"])?;
-    bench.refuses("fork-wait", &["--interval-ms"])?;
-    bench.refuses("fork-nowait", &["--interval-ms", "0"])?;
-    bench.refuses("fork-nowait", &["--exit-code", "3"])?;
-    bench.refuses("fork-zombie", &["--count", "0"])?;
-    bench.refuses("fork-reap", &["--count", "1", "2"])?;
-    bench.refuses("fork-many", &["--children", "0"])?;
-    bench.refuses("fork-many", &["--children", "2x"])
+    let wait: [&[&str]; 4] =
+        [&["--exit-code", "256"], &["--exit-code", "-1"], &["--count", "two"], &["--interval-ms"]];
+    bench.refuses_each("fork-wait", &wait)?;
+    let nowait: [&[&str]; 3] = [&["--interval-ms", "0"], &["--exit-code", "3"], &["--count", "1.5"]];
+    bench.refuses_each("fork-nowait", &nowait)?;
+    bench.refuses_each("fork-zombie", &[&["--count", "0"], &["--interval-ms", "2x"]])?;
+    let reap: [&[&str]; 2] = [&["--count", "1", "2"], &["--count", "-1"]];
+    bench.refuses_each("fork-reap", &reap)?;
+    let many: [&[&str]; 3] = [&["--children", "0"], &["--children", "2x"], &["--interval-ms", "-1"]];
+    bench.refuses_each("fork-many", &many)
 }
 
 fn full_disk_is_an_error(bench: &mut Bench) -> Result<(), Stop> {

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::signals::{HARMLESS, meet_signals};
+use nix::sys::signal::Signal;
+
+use super::signals::{HARMLESS, meet_signals, stop, until_blocked};
 use super::{limit_without_effect, process_limit};
 use crate::bench::{Bench, Ended, Process};
 use crate::family::{Family, status_pairs};
@@ -96,6 +98,44 @@ pub(super) fn every_child_is_reaped(bench: &mut Bench) -> Result<(), Stop> {
         .with(|unexplained| ended.explain(unexplained))
         .because("each child needs one wait")?;
     ended.expect_status(0).because("a program that has finished its work ends with status 0")
+}
+
+pub(super) fn ends_by_signals_are_reported(bench: &mut Bench) -> Result<(), Stop> {
+    let mut program = bench.start("fork-many", &["--children", "3", "--interval-ms", "60000"])?;
+    let children = program
+        .until_processes("three children", |now| (now.len() == 4).then(|| now[1..].to_vec()))
+        .because("the parent makes --children processes")?;
+    until_blocked(bench, &program)?;
+    stop(bench, &program, &children[..1])?;
+    let because =
+        "wait tells of every child that has ended, also by a signal, and a stopped one has not ended";
+    let mut shown = Vec::new();
+    for (child, signal) in children.iter().zip([Signal::SIGKILL, Signal::SIGTERM, Signal::SIGKILL]) {
+        program.signal_to(child, Signal::SIGCONT)?;
+        program.signal_to(child, signal)?;
+        let line = program.line().because(because)?;
+        let [(pid, status)] = status_pairs(line.as_bytes())[..] else {
+            return ensure(false, "a line (PID, STATUS)", format!("the line {line:?}")).because(because);
+        };
+        let killed = format!("(PID, {}) once {signal} has killed a child", signal as i32);
+        ensure(status == signal as i64, killed, format!("({pid}, {status})"))
+            .with(|unexplained| match status & 0xff {
+                0x7f => unexplained.likely("this status tells of a stop (WUNTRACED)"),
+                _ => unexplained,
+            })
+            .because(because)?;
+        shown.push(pid);
+    }
+    let ended = program.end_with_orphans().because(EVERY_CHILD)?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, program.who());
+    let mut born: Vec<i64> = family.children().iter().filter_map(|child| child.pid).collect();
+    born.sort_unstable();
+    shown.sort_unstable();
+    ensure(shown == born, format!("lines about {born:?}"), format!("about {shown:?}"))
+        .with(|unexplained| ended.explain(unexplained))
+        .because(because)?;
+    ended.expect_status(0).because("the parent ends with status 0, whatever became of its children")
 }
 
 pub(super) fn exit_codes_wrap_at_256(bench: &mut Bench) -> Result<(), Stop> {

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::{RAW_STATUS, expect_report};
 use crate::bench::{Bench, Process, ProcessInfo};
-use crate::family::Family;
+use crate::family::{Family, Line};
 use crate::recorder::{CallKind, Injection};
 use crate::recording::{Act, Event, Outcome};
 use crate::suites::fork::{CLOCK_SLACK_MS, only_child, since};
@@ -81,23 +81,82 @@ pub(super) fn signals_do_not_shorten_an_interval(bench: &mut Bench) -> Result<()
     until_blocked(bench, &program)?;
     rain_on(&program, &child)?;
     program.end_with_orphans().because("the parent ends when it has ticked and waited")?;
+    whole_interval(bench, &program, INTERVAL_MS)
+}
+
+pub(super) fn no_program_sleeps_short(bench: &mut Bench) -> Result<(), Stop> {
+    const INTERVAL_MS: u64 = 600;
+    let (whole, half) = (INTERVAL_MS.to_string(), (INTERVAL_MS / 2).to_string());
+    let mut started = Vec::new();
+    for program in ["fork-nowait", "fork-wait", "fork-reap", "fork-many"] {
+        meet_signals(bench, program, CallKind::Sleep, 2)?;
+        let arguments = match program {
+            "fork-many" => ["--children", "2", "--interval-ms", &half],
+            _ => ["--count", "1", "--interval-ms", &whole],
+        };
+        started.push(bench.start(program, &arguments)?);
+    }
+    for program in &started {
+        let sleeps = |event: &Event| matches!(event.act, Act::Sleep { .. } | Act::WaitReady { .. });
+        let _ = bench.until_within(Duration::from_millis(500), "a program that sleeps", || {
+            let recording = bench.recorder().recording();
+            let mut events = recording.of_tree(program.who());
+            events.any(|event| sleeps(event) && event.outcome == Outcome::Pending).then_some(())
+        });
+        for process in program.processes() {
+            HARMLESS.iter().try_for_each(|signal| program.signal_to(&process, *signal))?;
+        }
+    }
+    let Some(mut many) = started.pop() else { return Ok(()) };
+    for program in &mut started {
+        program.end_with_orphans().because("both processes end by themselves")?;
+        whole_interval(bench, program, INTERVAL_MS)?;
+    }
+    let ended = many.end_with_orphans().because("the parent ends when every child was reaped")?;
+    let recording = bench.recording()?.clone();
+    let family = Family::of(&recording, many.who());
+    let children = family.children();
+    let lived: Vec<u64> = children
+        .iter()
+        .map(|child| {
+            family.death(child.name).map_or(0, |death| since(child.birth.enter.seen, death.enter.seen))
+        })
+        .collect();
+    let slept = children.len() == 2
+        && lived[0] + CLOCK_SLACK_MS >= INTERVAL_MS
+        && lived[1] + CLOCK_SLACK_MS >= INTERVAL_MS / 2;
+    let expected = format!("two children that live {whole} and {half} ms");
+    ensure(slept, expected, format!("{} children, that lived {lived:?} ms", children.len()))
+        .with(|unexplained| ended.explain(unexplained).likely(SHORT))
+        .because(WHOLE)
+}
+
+/// What makes an interval too short.
+const SHORT: &str = "a sleep that a signal handler ended early was not gone on with";
+/// Why it must not be.
+const WHOLE: &str = "a signal does not shorten an interval: the program sleeps for the rest of the time";
+
+/// Expects one line of the ticking process, an interval after the fork or later.
+fn whole_interval(bench: &Bench, program: &Process, interval_ms: u64) -> Result<(), Stop> {
     let recording = bench.recording()?.clone();
     let family = Family::of(&recording, program.who());
     let born = only_child(&family, program.who())?.birth.enter.seen;
-    let mut ticking = family.lines_of(program.who());
-    ticking.retain(|line| line.text.starts_with("parent is running"));
+    let mut ticking: Vec<Line> =
+        family.members().into_iter().flat_map(|member| family.lines_of(member)).collect();
+    ticking.retain(|line| line.text.contains(" is running... "));
     let [line] = ticking.as_slice() else {
-        return ensure(false, "one line of the ticking parent", format!("{} lines", ticking.len()))
+        return ensure(false, "one line of the ticking process", format!("{} lines", ticking.len()))
+            .with(|unexplained| unexplained.sent(program.command()))
             .because("the ticking process prints --count lines");
     };
     let after = since(born, line.at);
-    let expected = format!("{:?} at least {INTERVAL_MS} ms after the fork", line.text);
-    ensure(after + CLOCK_SLACK_MS >= INTERVAL_MS, expected, format!("it came after {after} ms"))
+    let expected = format!("{:?} at least {interval_ms} ms after the fork", line.text);
+    ensure(after + CLOCK_SLACK_MS >= interval_ms, expected, format!("it came after {after} ms"))
         .with(|unexplained| {
             let rain = "SIGCHLD, SIGCONT, SIGWINCH and SIGURG were sent to it while it slept";
-            unexplained.sent(rain).likely("a sleep that a signal handler ended early was not gone on with")
+            unexplained.sent(program.command()).note(rain).likely(SHORT)
         })
-        .because("a signal does not shorten an interval: the program sleeps for the rest of the time")
+        .because(WHOLE)
 }
 
 /// Waits until a program has a child, and gives it.
