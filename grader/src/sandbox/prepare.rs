@@ -107,6 +107,8 @@ fn limits(arena: Arena, limits: &Limits) -> Vec<(u32, libc::rlimit)> {
         (libc::RLIMIT_CPU, libc::rlimit { rlim_cur: limits.cpu, rlim_max: limits.cpu + 1 }),
         (libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: soft, rlim_max: hard }),
         (libc::RLIMIT_MSGQUEUE, both(0)),
+        // Timers, and signals that wait: kernel memory that is nobody's.
+        (libc::RLIMIT_SIGPENDING, both(1024)),
         (libc::RLIMIT_NPROC, both(processes)),
     ]
 }

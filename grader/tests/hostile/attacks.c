@@ -153,6 +153,16 @@ static int count_descriptors(void) {
     return 0;
 }
 
+// Timers hold kernel memory, and so do signals that wait.
+static int count_timers(int most) {
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    timer_t timer;
+    int made = 0;
+    while (made < most && timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) made++;
+    printf("%d\n", made);
+    return 0;
+}
+
 static int inherited_descriptors(void) {
     for (int number = 3; number < 4096; number++)
         if (fcntl(number, F_GETFD) >= 0) return result(number);
@@ -254,6 +264,9 @@ int main(int count, char **words) {
     ATTACK("memfd") result(syscall(SYS_memfd_create, "x", 0));
     ATTACK("memfd-secret") result(syscall(447, 0));
     ATTACK("shm") result(shmget(IPC_PRIVATE, 1 << 20, IPC_CREAT | 0600));
+    ATTACK("semaphores") result(syscall(SYS_semget, IPC_PRIVATE, 1000, IPC_CREAT | 0600));
+    ATTACK("message-queue") result(syscall(SYS_msgget, IPC_PRIVATE, IPC_CREAT | 0600));
+    ATTACK("posix-queue") result(syscall(SYS_mq_open, "x", O_CREAT | O_RDWR, 0600, NULL));
     ATTACK("vsock") result(socket(40, SOCK_STREAM, 0));
     ATTACK("af-alg") result(socket(AF_ALG, SOCK_SEQPACKET, 0));
     ATTACK("af-packet") result(socket(AF_PACKET, SOCK_RAW, 0));
@@ -314,6 +327,7 @@ int main(int count, char **words) {
     ATTACK("fill-disk") fill_disk();
     ATTACK("fill-inodes") fill_inodes();
     ATTACK("count-descriptors") count_descriptors();
+    ATTACK("count-timers") count_timers(number);
     ATTACK("survive") survive();
     ATTACK("spin-deaf") spin_deaf();
     ATTACK("stop-oneself") kill(getpid(), SIGSTOP);

@@ -14,6 +14,7 @@ pub const EVERYWHERE: &[Trial] = &[
     Trial { name: "memory_of_a_tree_is_limited", run: memory_of_a_tree_is_limited },
     Trial { name: "file_size_is_limited", run: file_size_is_limited },
     Trial { name: "descriptors_are_limited", run: descriptors_are_limited },
+    Trial { name: "timers_are_limited", run: timers_are_limited },
     Trial { name: "processor_time_is_limited", run: processor_time_is_limited },
     Trial { name: "deaf_program_can_be_killed", run: deaf_program_can_be_killed },
     Trial { name: "stopped_program_can_be_killed", run: stopped_program_can_be_killed },
@@ -70,6 +71,11 @@ fn disk_is_limited(arena: Arena) {
 fn descriptors_are_limited(arena: Arena) {
     let ended = attack_with(arena, |plan| plan.limits.descriptors = (64, 128), &["count-descriptors"]);
     assert_eq!(number(&ended.output), 125, "{ended:?}");
+}
+
+fn timers_are_limited(arena: Arena) {
+    let ended = attack(arena, &["count-timers", "100000"]);
+    assert!(number(&ended.output) <= 1024, "{ended:?}");
 }
 
 fn processor_time_is_limited(arena: Arena) {

@@ -7,6 +7,7 @@
 mod arena;
 mod bounds;
 mod outside;
+mod submissions;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -46,7 +47,8 @@ fn main() -> ExitCode {
         (EVERYWHERE, bounds::EVERYWHERE),
         (NAMESPACES, bounds::BY_NAMESPACES),
     ];
-    arena::main_with(&groups, outside::tests())
+    let outside = [outside::tests(), submissions::tests()];
+    arena::main_with(&groups, outside.into_iter().flatten().collect())
 }
 
 /// Compiles the attacks where every user can execute them, and listens.
@@ -167,7 +169,8 @@ fn other_processes_cannot_be_touched(arena: Arena) {
 }
 
 fn uncounted_memory_cannot_be_had(arena: Arena) {
-    let attacks: [&[&str]; 3] = [&["memfd"], &["memfd-secret"], &["shm"]];
+    let attacks: [&[&str]; 6] =
+        [&["memfd"], &["memfd-secret"], &["shm"], &["semaphores"], &["message-queue"], &["posix-queue"]];
     all_stopped(arena, attacks);
 }
 
