@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -300,6 +302,20 @@ int main(int argc, char **argv) {
         for (;;) pause();
     }
     if (!strcmp(what, "pause")) for (;;) pause();
+    if (!strcmp(what, "strange")) {
+        /* A name that is no text and looks like the end of one; numbers whose sums and opposites do not fit. */
+        prctl(PR_SET_NAME, "\xff)\n1 (x) Z");
+        struct iovec parts[2] = {{parts, -1UL}, {parts, -1UL}};
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+        int s = socket(AF_INET, SOCK_DGRAM, 0);
+        long got = 0;
+        got += readv(s, parts, 2) + writev(1, parts, 2) + sendmsg(s, &message, 0) + kill(INT_MIN, 0);
+        got += syscall(SYS_setitimer, ITIMER_REAL, -1L, -1L);
+        for (int i = 0; i < 3; i++)
+            if (fork() == 0) _exit(i);
+        while (wait(NULL) > 0) {}
+        return got == -5 ? 0 : 1;
+    }
     if (!strcmp(what, "refused")) {
         int fd = syscall(SYS_memfd_create, "x", 0);
         int vsock = socket(40, SOCK_STREAM, 0);

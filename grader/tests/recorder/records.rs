@@ -11,6 +11,7 @@ pub const TRIALS: &[Trial] = &[
     Trial { name: "tcp_pair_is_recorded", run: tcp_pair_is_recorded },
     Trial { name: "forking_server_shares_its_connection", run: forking_server_shares_its_connection },
     Trial { name: "refusals_are_recorded", run: refusals_are_recorded },
+    Trial { name: "strange_program_hides_nothing", run: strange_program_hides_nothing },
     Trial { name: "stopped_program_goes_on", run: stopped_program_goes_on },
     Trial { name: "every_run_is_recorded_alike", run: every_run_is_recorded_alike },
     Trial { name: "without_ptrace_nothing_is_recorded", run: without_ptrace_nothing_is_recorded },
@@ -132,6 +133,22 @@ fn refusals_are_recorded(arena: Arena) {
         refused.iter().map(|event| event.call.as_str()).collect::<Vec<_>>(),
         ["memfd_create", "socket"]
     );
+}
+
+/// A child was left out of the books when its name was no text, and sums of a program's numbers ended the recorder.
+fn strange_program_hides_nothing(arena: Arena) {
+    let mut scene = Scene::new(arena);
+    scene.start("program", &["strange"]);
+    let status = scene.end("program").status;
+    scene.expect(status == 0, "every strange call fails, and the recorder goes on");
+    let recording = scene.recorder.recording();
+    let children = recording.children("program");
+    assert_eq!(children, ["program.1", "program.2", "program.3"]);
+    for (code, child) in children.into_iter().enumerate() {
+        let ended = |act: &Act| matches!(act, Act::Exit { code: with } if *with == code as i32);
+        assert!(recording.of(child).any(|event| ended(&event.act)), "{child}");
+    }
+    assert!(recording.zombies("program").iter().all(|zombie| zombie.to.is_some()));
 }
 
 fn stopped_program_goes_on(arena: Arena) {
