@@ -6,13 +6,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::bytes::{difference, show};
-use super::core::{Core, Late, PATIENCE, readable};
+use super::core::{Core, Late, readable};
 use super::sockets::{self, State, Which};
 use crate::verdict::{Breakdown, Expected, Unexplained};
 
@@ -422,10 +422,12 @@ fn stream_socket(address: SocketAddr) -> Result<Socket, Breakdown> {
 
 /// Waits for a connection although every program waits: where the backlog was full, the kernel asks again after a second.
 fn retried<T>(mut wait: impl FnMut() -> Result<T, Late>) -> Result<T, Late> {
+    /// The first two repetitions come after one second, and after two more.
+    const REPEATED: Duration = Duration::from_secs(4);
     let begin = Instant::now();
     loop {
         match wait() {
-            Err(Late::Stuck) if begin.elapsed() < PATIENCE => {}
+            Err(Late::Stuck) if begin.elapsed() < REPEATED => {}
             other => return other,
         }
     }

@@ -9,6 +9,10 @@ use crate::verdict::{Because, Breakdown, Expected, Stop, Unexplained};
 /// The port of all four servers.
 pub const PORT: u16 = 5000;
 
+/// How many threads a runtime may start for itself while a server is at work: to compile, to collect garbage. What is
+/// made for each client comes by the dozen.
+pub const OWN_THREADS: u32 = 6;
+
 /// Longer than any answer may reasonably be.
 const LONGEST_ANSWER: usize = 400;
 
