@@ -20,12 +20,15 @@ use super::ptrace::{self, Stop};
 use super::shared::state;
 use super::trace::Tracer;
 
-/// How long the first of the threads waits for the others.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// How long the first of the threads waits for the others: they come at once, unless the machine is very busy.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a thread that does not sleep may take for one instruction.
+const LONG_STEP: Duration = Duration::from_millis(400);
 /// One instruction rarely takes so long: the thread may be inside a call that is not recorded.
 const STEP: Duration = Duration::from_millis(5);
-/// After so many instructions the threads run freely: they do not come to a send.
-const MOST_STEPS: u64 = 1_000_000;
+/// After so many instructions the threads run freely: several times what a program needs that was compiled without any
+/// optimisation; an interpreter needs more. A number of steps, and not a time, so that a busy machine does not matter.
+const MOST_STEPS: u64 = 40_000;
 /// `si_code` of a SIGTRAP after a single step: over a call, and over any other instruction.
 const TRAP_BRKPT: i32 = 1;
 const TRAP_TRACE: i32 = 2;
@@ -63,6 +66,8 @@ struct Lockstep {
     runners: Vec<Runner>,
     turn: usize,
     steps: u64,
+    /// Whether some were let go because they came to no send.
+    gave_up: bool,
     /// Where those that ran in turn, and the recorder's own thread (0), may run otherwise.
     moved: Vec<(i32, CpuSet)>,
 }
@@ -183,8 +188,10 @@ impl Tracer {
         true
     }
 
-    /// Runs the threads of `who` in lockstep from their receives to their sends, so many together; 0 ends that.
-    pub(super) fn interleave(&mut self, who: String, threads: usize) {
+    /// Runs the threads of `who` in lockstep from their receives to their sends, so many together; 0 ends that. Whether
+    /// all that ran like that before came to their sends.
+    pub(super) fn interleave(&mut self, who: String, threads: usize) -> bool {
+        let to_the_end = self.holds.lockstep.as_ref().is_none_or(|lockstep| !lockstep.gave_up);
         if let Some(lockstep) = self.holds.lockstep.take() {
             let runners = lockstep
                 .runners
@@ -201,10 +208,21 @@ impl Tracer {
         if threads > 0 {
             let (parked, runners) = (Vec::new(), Vec::new());
             let (turn, steps, chosen, parked_since) = (0, 0, false, Instant::now());
-            let moved = Vec::new();
-            self.holds.lockstep =
-                Some(Lockstep { who, threads, chosen, parked, parked_since, runners, turn, steps, moved });
+            let (moved, gave_up) = (Vec::new(), false);
+            self.holds.lockstep = Some(Lockstep {
+                who,
+                threads,
+                chosen,
+                parked,
+                parked_since,
+                runners,
+                turn,
+                steps,
+                gave_up,
+                moved,
+            });
         }
+        to_the_end
     }
 
     /// Whether a thread that has just received waits for others to run in lockstep with.
@@ -271,7 +289,7 @@ impl Tracer {
             // Sleeping here, instead of asking again and again, is what lets the thread run.
             self.sleep_until_child(STEP);
             let sleeps = || matches!(state(pid), Some('S' | 'D'));
-            if start.elapsed() > STEP && (sleeps() || start.elapsed() > PATIENCE) {
+            if start.elapsed() > STEP && (sleeps() || start.elapsed() > LONG_STEP) {
                 return ptrace::poll_one(pid);
             }
         }
@@ -290,6 +308,7 @@ impl Tracer {
                 return Some(lockstep.runners[place].pid);
             }
             // What is left of several, or threads that come to no send, run freely.
+            lockstep.gave_up |= count >= lockstep.threads.min(2) && lockstep.steps > MOST_STEPS;
             let runners: Vec<Runner> = lockstep.runners.drain(..).collect();
             let ready = runners.iter().filter(|runner| runner.state == State::Ready);
             ready.for_each(|runner| self.go_on(runner.pid, 0));

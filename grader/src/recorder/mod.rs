@@ -169,12 +169,15 @@ impl Recorder {
     /// `threads` of them have, and then run one instruction each in turn until each sends its answer. So let as many
     /// clients send an equal request and read the answers, again and again; the first requests of each connection may
     /// take different paths (a first allocation), later ones do not. A program that guards what its threads share is
-    /// only slowed down: tens of thousands of instructions take some tenths of a second. If not all come within half a
-    /// second, those that came run alone. 0 ends it.
+    /// only slowed down: tens of thousands of instructions take some tenths of a second. If not all come within two
+    /// seconds, those that came run alone. 0 ends it.
     ///
     /// With 1, the next thread that receives runs instruction by instruction, once, until it sends, and the others run
     /// freely: let other clients send many requests meanwhile.
-    pub fn interleave(&self, who: &str, threads: usize) -> Result<(), Breakdown> {
+    ///
+    /// Gives whether all that ran like that until now came to their sends: one that needs too many instructions, as an
+    /// interpreter does, is let go before.
+    pub fn interleave(&self, who: &str, threads: usize) -> Result<bool, Breakdown> {
         self.ask(|reply| Command::Interleave(who.to_string(), threads, reply))
     }
 

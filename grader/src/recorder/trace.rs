@@ -56,7 +56,7 @@ pub enum Command {
     /// Let held threads go on.
     Release(String, Sender<Result<(), Breakdown>>),
     /// Run so many threads in lockstep from their receives to their sends.
-    Interleave(String, usize, Sender<Result<(), Breakdown>>),
+    Interleave(String, usize, Sender<Result<bool, Breakdown>>),
     /// Kill everything and end.
     End,
 }

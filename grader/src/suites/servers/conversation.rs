@@ -1,6 +1,6 @@
 //! Clients of the servers' protocol, and the questions about it that all four servers are asked.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Process, TcpPeer, quote};
 use crate::recording::{Act, Event, Recording};
@@ -118,6 +118,33 @@ pub fn connect_many(bench: &Bench, server: &Process, many: usize) -> Result<Vec<
     });
     accepted.because("a server accepts the clients that connect while others are connected")??;
     Ok(clients)
+}
+
+/// What the connection itself may hold of the answers that a client does not fetch; the server has to keep the rest.
+pub const SEND_BUFFER: u32 = 64 * 1024;
+
+/// Sends requests that are answered at length and reads nothing, until the server takes no more of them (or closes).
+/// Another client asks meanwhile, so that the server has its turns. Gives how much was taken.
+pub fn stuff(bench: &Bench, never_reads: &Client, other: &Client) -> Result<usize, Stop> {
+    const BESIDE: &str = "a client that does not read its answers holds nobody else up";
+    const ENOUGH: usize = 1 << 20;
+    let empty_lines = [b'\n'; 16 * 1024];
+    let mut taken = 0;
+    while taken < ENOUGH {
+        let mut took = 0;
+        // Not taken at once is not refused yet; but a server that waits while this is unread has stopped reading.
+        until_idle_or(bench, || {
+            took = never_reads.peer.send_some(&empty_lines);
+            took > 0
+        });
+        taken += took;
+        other.send("add 0").because(BESIDE)?;
+        other.answer().because(BESIDE)?;
+        if took == 0 {
+            break;
+        }
+    }
+    Ok(taken)
 }
 
 /// The likely mistake behind a wrong total, as far as the two numbers show it.
@@ -249,6 +276,15 @@ pub fn served_by<'a>(recording: &'a Recording, client: &Client) -> Result<(&'a E
 /// Waits until every thread of every program waits for something, if that comes soon: then nobody is in the middle of
 /// something that what follows could meet by chance.
 pub fn until_idle(bench: &Bench) {
+    until_idle_or(bench, || false);
+}
+
+/// The same, or until something else has happened.
+fn until_idle_or(bench: &Bench, mut happened: impl FnMut() -> bool) {
     const SOON: Duration = Duration::from_millis(600);
-    let _ = bench.until_within(SOON, "idle programs", || bench.recorder().stuck().then_some(()));
+    // One that never rests is given back, on a busy machine, whatever time it has to share.
+    const LATEST: Duration = Duration::from_secs(2);
+    let begin = Instant::now();
+    let rests = || bench.recorder().stuck() || begin.elapsed() > LATEST;
+    let _ = bench.until_within(SOON, "idle programs", || (happened() || rests()).then_some(()));
 }
