@@ -109,7 +109,7 @@ pub fn expect_quiet(bench: &Bench, server: &Process) -> Expected {
         seen = events;
         (stuck > 1 || restless() > CALLS).then_some(())
     });
-    let (made, used, took) = (restless(), ticks() - before, begin.elapsed().as_millis());
+    let (made, used, took) = (restless(), ticks().saturating_sub(before), begin.elapsed().as_millis());
     if made <= CALLS && used <= TICKS {
         return Ok(());
     }
