@@ -161,7 +161,8 @@ pub const CHECKS: &[Check] = &[
         "Does the program end with status 1 when the system refuses a pipe?"
     )
     .after("two_and_three_stages_are_joined")
-    .handout("How it ends"),
+    .handout("How it ends")
+    .recorder(),
     check!(
         failures::refused_fork_leaves_nothing_behind,
         "pipes.7",
@@ -172,7 +173,7 @@ pub const CHECKS: &[Check] = &[
     )
     .after("two_and_three_stages_are_joined")
     .handout("How it ends")
-    .skip_idle(),
+    .recorder(),
     check!(
         empty_stage_is_refused,
         "pipes.8",
@@ -240,11 +241,18 @@ fn parent_closes_its_ends(bench: &mut Bench) -> Result<(), Stop> {
 fn stages_have_no_other_descriptors(bench: &mut Bench) -> Result<(), Stop> {
     let program = waiting_stages(bench)?;
     let mut found = Vec::new();
-    let clean = program.until_processes("each stage with the descriptors 0, 1 and 2 alone", |now| {
-        found = now.iter().skip(1).map(|stage| program.descriptors_of(stage)).collect();
-        let own = |stage: &Vec<(i32, String)>| stage.iter().map(|(number, _)| *number).eq(0..=2);
-        (found.len() == 3 && found.iter().all(own)).then_some(())
-    });
+    let stderr = |open: &[(i32, String)]| open.iter().find(|(number, _)| *number == 2).cloned();
+    let own_stderr = stderr(&program.descriptors());
+    let clean = program.until_processes(
+        "each stage with the descriptors 0, 1 and 2 alone, and 2 the program's own",
+        |now| {
+            found = now.iter().skip(1).map(|stage| program.descriptors_of(stage)).collect();
+            let own = |stage: &Vec<(i32, String)>| {
+                stage.iter().map(|(number, _)| *number).eq(0..=2) && stderr(stage) == own_stderr
+            };
+            (found.len() == 3 && found.iter().all(own)).then_some(())
+        },
+    );
     clean
         .with(|mut unexplained| {
             for (stage, number) in found.iter().zip(1..) {
@@ -367,7 +375,7 @@ fn stopped_stage_has_not_ended(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 fn last_stage_gives_the_status(bench: &mut Bench) -> Result<(), Stop> {
-    let (first, last) = (bench.random().range(3, 60), bench.random().range(61, 120));
+    let (first, last) = (bench.random().range(3, 120), bench.random().range(129, 250));
     let (first_exits, last_exits) = (format!("exit {first}"), format!("exit {last}"));
     let slowly = format!("sleep 0.2; exit {first}");
     let because = "the last stage in the line decides, whichever ends first";

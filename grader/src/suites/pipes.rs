@@ -152,8 +152,23 @@ fn ten_stages_are_joined(bench: &mut Bench) -> Result<(), Stop> {
 
 fn words_reach_the_command_unchanged(bench: &mut Bench) -> Result<(), Stop> {
     let word = bench.random().word(6);
-    let words =
-        ["a|b", "||", "$HOME", "*", "~", "two words", "'quoted'", "", "-n", "--", "\\", "caf\u{e9}", &word];
+    let words = [
+        "a|b",
+        "||",
+        "| ",
+        " |",
+        "$HOME",
+        "*",
+        "~",
+        "two words",
+        "'quoted'",
+        "",
+        "-n",
+        "--",
+        "\\",
+        "caf\u{e9}",
+        &word,
+    ];
     let mut line = vec!["printf", "<%s>"];
     line.extend(words);
     line.extend(["|", "cat"]);
@@ -162,7 +177,15 @@ fn words_reach_the_command_unchanged(bench: &mut Bench) -> Result<(), Stop> {
     ended
         .expect_stdout(expected)
         .because("only a word that is exactly | separates; every other word belongs to its stage as it is")?;
-    ended.expect_status(0).because("the program ends like its last stage")
+    ended.expect_status(0).because("the program ends like its last stage")?;
+
+    // What it is handed beside its words.
+    let start = bench.program("pipeline").arguments(&["printenv", "MARK"]).variable("MARK", &word);
+    let printed = end(start.start()?)?;
+    printed
+        .expect_stdout(format!("{word}\n"))
+        .with(|unexplained| unexplained.note(format!("MARK={word} stood in its environment")))
+        .because("a command gets the environment of the program, as a shell's commands get the shell's")
 }
 
 fn stages_are_children_joined_by_pipes(bench: &mut Bench) -> Result<(), Stop> {

@@ -1,8 +1,8 @@
 //! Checks of what `pipeline` does when a command cannot be run, or the system refuses a pipe or a process.
 
-use crate::bench::{Bench, Ended, Process, describe};
+use crate::bench::{Bench, Ended, Process, Stdin, describe};
 use crate::family::Family;
-use crate::recording::Act;
+use crate::recording::{Act, Event, Outcome, Recording};
 use crate::suites::pipes::{open_ends, run};
 use crate::verdict::{Because, Breakdown, Stop, ensure};
 
@@ -27,7 +27,7 @@ pub(super) fn missing_command_is_127(bench: &mut Bench) -> Result<(), Stop> {
         one_message(&ended, &name)?;
         nobody_left(bench, &program, &ended)?;
     }
-    Ok(())
+    missing_in_path(bench)
 }
 
 /// Expects one message, which names the command.
@@ -49,6 +49,16 @@ pub(super) fn nobody_left(bench: &Bench, program: &Process, ended: &Ended) -> Re
     ensure(left == 0, format!("each of {} children waited for", children.len()), format!("{left} were not"))
         .with(|unexplained| ended.explain(unexplained))
         .because("a child that nobody waits for is left behind as a zombie")
+}
+
+/// A name without a slash is looked up in PATH, and nowhere else.
+fn missing_in_path(bench: &Bench) -> Result<(), Stop> {
+    let start = bench.program("pipeline").arguments(&["echo"]).variable("PATH", "/nonexistent");
+    let ended = start.start()?.end().because("a command that cannot be run holds nobody up")?;
+    let fact = "its PATH was /nonexistent, so there is no `echo`";
+    let noted = |ended: &Ended| ended.expect_status(127).with(|unexplained| unexplained.note(fact));
+    noted(&ended).because("a command without a slash is looked up in PATH")?;
+    one_message(&ended, "echo")
 }
 
 pub(super) fn command_that_cannot_be_executed_is_126(bench: &mut Bench) -> Result<(), Stop> {
@@ -91,10 +101,7 @@ pub(super) fn refused_pipe_is_reported(bench: &mut Bench) -> Result<(), Stop> {
     // An interpreter may need a descriptor to start at all; what dies of that has not been refused a pipe.
     let refused =
         |event: &crate::recording::Event| matches!(event.act, Act::Pipe { .. } | Act::OpenPair { .. });
-    let tried = {
-        let recording = bench.recorder().recording();
-        !recording.recorded || recording.of_tree(program.who()).any(refused)
-    };
+    let tried = bench.recording()?.of_tree(program.who()).any(refused);
     if !tried {
         let works = bench.run("pipeline", &["cat", "|", "cat", "|", "cat"])?;
         return works.expect_status(0).because("three stages that read nothing end with status 0");
@@ -109,30 +116,45 @@ pub(super) fn refused_pipe_is_reported(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 pub(super) fn refused_fork_leaves_nothing_behind(bench: &mut Bench) -> Result<(), Stop> {
-    // Whoever reaps early still cannot start the others: the first stage sleeps, and all wait for it.
-    let line = ["sleep", "1", "|", "cat", "|", "cat", "|", "cat", "|", "cat", "|", "cat"];
-    let start = bench.program("pipeline").arguments(&line);
-    let mut program = start.limits(|limits| limits.processes = 4).start()?;
+    let start = bench
+        .program("pipeline")
+        .arguments(&["cat", "|", "cat", "|", "cat", "|", "cat", "|", "cat", "|", "cat"]);
+    let mut program = start.stdin(Stdin::Silent).limits(|limits| limits.processes = 4).start()?;
     let note = "the process limit (RLIMIT_NPROC) was so low that a fork in the middle failed with EAGAIN";
+    // No stage ends while the first one waits for its input.
+    let born = |recording: &Recording| Family::of(recording, program.who()).children().len();
+    // Whoever has a thread for each stage is refused threads.
+    let refused = |recording: &Recording| {
+        let refusal = |event: &Event| {
+            matches!(event.act, Act::Fork { .. } | Act::Thread { .. })
+                && matches!(event.outcome, Outcome::Err(_))
+        };
+        recording.of_tree(program.who()).any(refusal)
+    };
+    bench
+        .until("stages that run at the same time, until a fork is refused", || {
+            let recording = bench.recorder().recording();
+            (refused(&recording) || born(&recording) == 6 || !program.is_running()).then_some(())
+        })
+        .with(|unexplained| unexplained.sent(program.command()))
+        .because("a pipe holds 64 KiB: more only passes when the reader runs beside the writer")?;
+    let recording = bench.recording()?.clone();
+    let forked = Family::of(&recording, program.who()).refused_forks(program.who()) > 0;
+    let born = born(&recording);
+    if born == 6 {
+        let what = "the process limit has no effect on this machine";
+        return Err(Breakdown::new(what, "run `cargo xtask doctor`").into());
+    }
+    if born == 0 && !forked {
+        // An interpreter may need threads to start at all; what dies of that has not been refused a fork.
+        let works = bench.run("pipeline", &["cat", "|", "cat", "|", "cat"])?;
+        return works.expect_status(0).because("three stages that read nothing end with status 0");
+    }
+    program.feed(b"", true);
     let ended = program
         .end_with_orphans()
         .with(|unexplained| open_ends(&program, unexplained))
         .because("the stages that run see the end of their input, and end")?;
-    let recording = bench.recording()?.clone();
-    let family = Family::of(&recording, program.who());
-    let born = family.children();
-    if let ([first, .., last], 6) = (born.as_slice(), born.len()) {
-        let one_by_one = family.death(first.name).is_some_and(|death| death.seq < last.birth.seq);
-        ensure(
-            !one_by_one,
-            "stages that run at the same time",
-            "the first one ended before the last one was born",
-        )
-        .with(|unexplained| ended.explain(unexplained))
-        .because("a pipe holds 64 KiB: more only passes when the reader runs beside the writer")?;
-        let what = "the process limit has no effect on this machine";
-        return Err(Breakdown::new(what, "run `cargo xtask doctor`").into());
-    }
     let because = "a refused system call is a failure of the program itself: reason, status 1";
     ended.expect_status(1).with(|unexplained| unexplained.note(note)).because(because)?;
     let said = !ended.stderr.trim_ascii().is_empty();
