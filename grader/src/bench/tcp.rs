@@ -255,11 +255,17 @@ impl TcpPeer {
     /// Everything up to the end of the stream, at most `limit` bytes.
     pub fn receive_to_end(&self, limit: usize) -> Expected<Vec<u8>> {
         let mut all = Vec::new();
+        // As much as a busy stream brings at a time: there may be megabytes to come.
+        let mut buffer = vec![0; limit.clamp(4096, 1 << 20)];
         loop {
-            match self.arrival() {
-                Ok(Arrival::Bytes(bytes)) => all.extend(bytes),
-                Ok(Arrival::End) => return Ok(all),
-                Ok(Arrival::Failed(error)) => {
+            let come = self.core.wait(&readable(&self.stream), || match (&self.stream).read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                other => Some(other),
+            });
+            match come {
+                Ok(Ok(0)) => return Ok(all),
+                Ok(Ok(count)) => all.extend_from_slice(&buffer[..count]),
+                Ok(Err(error)) => {
                     let observed = format!("{}, and then: {}", show(&all), plain(&error));
                     return Err(self.finding("the end of the stream", observed));
                 }
@@ -380,6 +386,12 @@ impl TcpListener {
     /// The socket itself, to set options (a receive buffer set here is inherited by connections).
     pub fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// From now on its connections hold little that has come and was not read; the sender waits the sooner.
+    pub fn small_receive_buffers(&self, bytes: u32) -> Result<(), Breakdown> {
+        let set = self.socket.set_recv_buffer_size(bytes as usize);
+        set.map_err(|error| Breakdown::system("cannot set SO_RCVBUF", error))
     }
 
     /// The next connection.

@@ -7,6 +7,7 @@ mod addresses;
 mod client;
 mod conventions;
 mod dual;
+mod memory;
 mod server;
 mod upload;
 
@@ -202,7 +203,7 @@ pub const CHECKS: &[Check] = &[
     .after("upload_client_ends_its_direction")
     .handout("A send takes what it can"),
     check!(
-        upload::upload_server_needs_no_more_memory,
+        memory::upload_server_needs_no_more_memory,
         "tcp.11",
         Robust,
         1,
@@ -212,7 +213,7 @@ pub const CHECKS: &[Check] = &[
     .after("upload_server_answers_after_the_end")
     .handout("The half-close"),
     check!(
-        upload::upload_client_needs_no_more_memory,
+        memory::upload_client_needs_no_more_memory,
         "tcp.11",
         Robust,
         1,
@@ -301,7 +302,6 @@ pub const CHECKS: &[Check] = &[
         "Do server and client wait without using processor time?"
     )
     .recorder()
-    .quiet()
     .after("options_are_as_the_handout_says")
     .handout("The contract"),
     check!(
@@ -313,7 +313,6 @@ pub const CHECKS: &[Check] = &[
         "Do the upload programs wait without using processor time?"
     )
     .recorder()
-    .quiet()
     .after("uploads_keep_the_conventions")
     .handout("The contract"),
     check!(

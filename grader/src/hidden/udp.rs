@@ -45,7 +45,6 @@ pub const CHECKS: &[Check] = &[
         "Does the server wait without using processor time?"
     )
     .recorder()
-    .quiet()
     .after("server_answers_the_next_number")
     .handout("What your programs must do"),
     check!(
@@ -57,7 +56,6 @@ pub const CHECKS: &[Check] = &[
         "Does the client wait without using processor time?"
     )
     .recorder()
-    .quiet()
     .after("client_prints_the_answer")
     .handout("What your programs must do"),
     check!(
@@ -200,13 +198,15 @@ pub const CHECKS: &[Check] = &[
         "Is a value refused that two bytes cannot hold?"
     )
     .handout("Numbers on the wire"),
+    check!(server::serves_ipv6, "udp.14", Bonus, 3, ["udp-server"], "Does the server serve IPv6?")
+        .handout("IPv6 and names"),
     check!(
-        server::serves_ipv6,
+        server::server_tries_each_address,
         "udp.14",
         Bonus,
-        3,
+        2,
         ["udp-server"],
-        "Does the server serve IPv6, and try each address of a name?"
+        "Does the server try each address of a name?"
     )
     .handout("IPv6 and names"),
     check!(client::asks_by_ipv6, "udp.14", Bonus, 3, ["udp-client"], "Does the client ask by IPv6?")

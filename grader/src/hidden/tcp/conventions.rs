@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::bench::{Bench, Ended, Process, Stdin, Stdout, quote};
-use crate::hidden::servers::economy::expect_quiet;
+use crate::bench::{Bench, Ended, Process, Stdin, Stdout, TcpPeer, quote};
+use crate::hidden::servers::economy::expect_all_quiet;
 use crate::recording::{Act, Event, Outcome};
 use crate::suites::tcp::conversation::{
     CONNECTS, ENDS, PORT, RECEIVES, answers_a_byte, line, local, receipt, serves,
@@ -85,9 +85,22 @@ pub fn an_unwritten_line_is_an_error(bench: &mut Bench) -> Result<(), Stop> {
     server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
     server.send(b"Hi!").because("the client waits for the answer")?;
     failed_in_order(&client.end().because(ENDS)?)?;
+    server_is_not_heard(bench, "tcp-server")
+}
+
+/// A server that cannot say where it listens has failed: at once, or in the end where it serves all the same.
+fn server_is_not_heard(bench: &Bench, program: &str) -> Result<(), Stop> {
     let arguments = ["--host", "127.0.0.1", "--port", "0"];
-    let mut server = bench.program("tcp-server").arguments(&arguments).stdout(Stdout::Full).start()?;
-    failed_in_order(&server.end().because(UNWRITTEN)?)
+    let mut server = bench.program(program).arguments(&arguments).stdout(Stdout::Full).start()?;
+    let ended = match server.end() {
+        Ok(ended) => ended,
+        Err(_) => {
+            server.until_listening(None).because(UNWRITTEN)?;
+            serves(bench, &server, program, UNWRITTEN)?;
+            server.end().because(UNWRITTEN)?
+        }
+    };
+    failed_in_order(&ended)
 }
 
 fn failed_in_order(ended: &Ended) -> Result<(), Stop> {
@@ -226,6 +239,7 @@ pub fn uploads_keep_the_conventions(bench: &mut Bench) -> Result<(), Stop> {
         bench.refuses("upload-server", arguments)?;
     }
     ends_when_told(bench, "upload-server")?;
+    server_is_not_heard(bench, "upload-server")?;
 
     let port = bench.random().range(20_000, 30_000) as u16;
     let (text, data) = (port.to_string(), bench.random().bytes(500));
@@ -257,43 +271,58 @@ pub fn uploads_keep_the_conventions(bench: &mut Bench) -> Result<(), Stop> {
 const QUIET: &str = "while nothing comes, a program waits in the system and uses no processor time";
 
 pub fn waits_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
-    server_waits_without_spinning(bench, "tcp-server")?;
-    let listener = bench.tcp_listen(local(PORT + 1))?;
-    let mut client = bench.start("tcp-client", &["--port", "5001"])?;
-    let server = listener.accept().because(CONNECTS)?;
-    server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
-    for piece in ["H", "i!"] {
-        expect_quiet(bench, &client).because(QUIET)?;
-        server.send(piece.as_bytes()).because("the client waits for the answer")?;
+    let (idle, busy, connected) = servers_that_wait(bench, "tcp-server")?;
+    answers_a_byte(&connected, bench.random())?;
+    // One client waits for its answer, the other one for the rest of it.
+    let (mut clients, mut ends) = (Vec::new(), Vec::new());
+    for (port, begun) in [(PORT + 2, ""), (PORT + 3, "H")] {
+        let listener = bench.tcp_listen(local(port))?;
+        clients.push(bench.start("tcp-client", &["--port", &port.to_string()])?);
+        let server = listener.accept().because(CONNECTS)?;
+        server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
+        server.send(begun.as_bytes()).because("the client waits for the answer")?;
+        server.until_taken().because("the client waits for the answer")?;
+        ends.push(server);
     }
-    client.end().because(ENDS)?.expect_status(0).because(ENDS)
+    expect_all_quiet(bench, &[&idle, &busy, &clients[0], &clients[1]]).because(QUIET)?;
+    for ((client, server), rest) in clients.iter_mut().zip(&ends).zip(["Hi!", "i!"]) {
+        server.send(rest.as_bytes()).because("the client waits for the answer")?;
+        client.end().because(ENDS)?.expect_status(0).because(ENDS)?;
+    }
+    Ok(())
 }
 
-/// A server waits for its client, and then for what that has to say.
-fn server_waits_without_spinning(bench: &mut Bench, program: &str) -> Result<(), Stop> {
-    let server = bench.tcp_server(program, &["--count", "2"], PORT)?;
-    expect_quiet(bench, &server).because(QUIET)?;
-    let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
-    if program == "tcp-server" {
-        answers_a_byte(&client, bench.random())?;
-    } else {
-        client.send(b"x").because(RECEIVES)?;
-        client.until_taken().because(RECEIVES)?;
-    }
-    expect_quiet(bench, &server).because(QUIET)
+/// A server that waits for a client, and one that waits for what its client has to say.
+fn servers_that_wait(bench: &Bench, program: &str) -> Result<(Process, Process, TcpPeer), Stop> {
+    let idle = bench.tcp_server(program, &[], PORT)?;
+    let busy = bench.tcp_server(program, &["--port", "5001"], PORT + 1)?;
+    let connected = bench.tcp_connect(busy.local()).because(CONNECTS)?;
+    Ok((idle, busy, connected))
 }
 
 pub fn uploads_wait_without_spinning(bench: &mut Bench) -> Result<(), Stop> {
-    server_waits_without_spinning(bench, "upload-server")?;
-    let listener = bench.tcp_listen(local(PORT + 1))?;
-    let start = bench.program("upload-client").arguments(&["--port", "5001"]);
-    let mut client = start.stdin(Stdin::Silent).start()?;
-    let server = listener.accept().because(CONNECTS)?;
-    // It waits for stdin, and then for the receipt.
-    expect_quiet(bench, &client).because(QUIET)?;
-    client.feed(b"abc", true);
-    server.receive_to_end(100).because("the client ends its direction when stdin has ended")?;
-    expect_quiet(bench, &client).because(QUIET)?;
-    server.send(&receipt(b"abc")).because("the client waits for the receipt")?;
-    client.end().because(ENDS)?.expect_status(0).because(ENDS)
+    let (idle, busy, connected) = servers_that_wait(bench, "upload-server")?;
+    connected.send(b"x").because(RECEIVES)?;
+    connected.until_taken().because(RECEIVES)?;
+    // One client waits for more of stdin, the other one for the receipt.
+    let (mut clients, mut ends) = (Vec::new(), Vec::new());
+    for (port, last) in [(PORT + 2, false), (PORT + 3, true)] {
+        let listener = bench.tcp_listen(local(port))?;
+        let start = bench.program("upload-client").arguments(&["--port", &port.to_string()]);
+        let client = start.stdin(Stdin::Silent).start()?;
+        let server = listener.accept().because(CONNECTS)?;
+        if last {
+            client.feed(b"abc", true);
+            server.receive_to_end(100).because("the client ends its direction when stdin has ended")?;
+        }
+        clients.push(client);
+        ends.push(server);
+    }
+    expect_all_quiet(bench, &[&idle, &busy, &clients[0], &clients[1]]).because(QUIET)?;
+    clients[0].feed(b"abc", true);
+    for (client, server) in clients.iter_mut().zip(&ends) {
+        server.send(&receipt(b"abc")).because("the client waits for the receipt")?;
+        client.end().because(ENDS)?.expect_status(0).because(ENDS)?;
+    }
+    Ok(())
 }

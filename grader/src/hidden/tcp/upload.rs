@@ -8,7 +8,8 @@ use super::server;
 use crate::bench::{Bench, Ended, Stdin, TcpPeer, difference, show};
 use crate::recorder::Injection;
 use crate::suites::tcp::conversation::{
-    CONNECTS, ENDS, PORT, RECEIPT, RECEIVES, expect_receipt, line, local, receipt, receipt_of, sum,
+    CONNECTS, ENDS, PORT, RECEIPT, RECEIVES, expect_receipt, expect_this_receipt, line, local, receipt,
+    receipt_of, sum,
 };
 use crate::verdict::{Because, Expected, Stop, Unexplained};
 
@@ -28,10 +29,10 @@ pub fn upload_server_counts_seventeen_million_bytes(bench: &mut Bench) -> Result
         expect_receipt(&client, data).with(|unmet| bench.explain(unmet)).because(PLAIN)?;
     }
     let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
-    let data = vec![0xff; MANY];
-    client.send(&data).because(WRAPS)?;
+    client.send(&vec![0xff; MANY]).because(WRAPS)?;
     client.half_close();
-    expect_receipt(&client, &data).with(|unmet| bench.explain(unmet)).because(WRAPS)?;
+    let wanted = receipt_of(MANY as u64, (MANY as u32).wrapping_mul(0xff));
+    expect_this_receipt(&client, wanted).with(|unmet| bench.explain(unmet)).because(WRAPS)?;
     server.end().because(ENDS)?.expect_status(0).because(ENDS)
 }
 
@@ -104,67 +105,11 @@ fn arrived(bench: &Bench, data: &[u8], received: &[u8]) -> Expected {
     Err(bench.explain(Unexplained::new(show(data), show(received)).note(difference)))
 }
 
-const MEMORY: &str = "a block is read, passed on and forgotten: memory does not grow with the data";
+/// How much a connection holds that its sender has handed over, and how much that its receiver has not read: usually
+/// that is megabytes.
+const BUFFER: u32 = 64 << 10;
+
 const SHUTDOWN: &str = "the client ends its direction when stdin has ended";
-const SLACK: u64 = 4 << 20;
-
-pub fn upload_server_needs_no_more_memory(bench: &mut Bench) -> Result<(), Stop> {
-    needs_no_more_memory(bench, 0x5a, |bench, data| {
-        let mut server = bench.tcp_server("upload-server", &[], PORT)?;
-        let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
-        client.send(data).because(RECEIVES)?;
-        client.until_taken().because(RECEIVES)?;
-        let peak = server.peak_resident();
-        client.half_close();
-        expect_receipt(&client, data).because(RECEIPT)?;
-        server.end().because(ENDS)?;
-        Ok(peak)
-    })
-}
-
-pub fn upload_client_needs_no_more_memory(bench: &mut Bench) -> Result<(), Stop> {
-    let listener = bench.tcp_listen(local(PORT))?;
-    // Bytes of ff, so that the client's own sum leaves 32 bits as well.
-    needs_no_more_memory(bench, 0xff, |bench, data| {
-        let mut client = bench.program("upload-client").stdin(Stdin::Bytes(data.to_vec())).start()?;
-        let server = listener.accept().because(CONNECTS)?;
-        let received = server.receive_to_end(data.len()).because(SHUTDOWN)?;
-        let peak = client.peak_resident();
-        let answer = receipt(&received);
-        server.send(&answer).because(SHUTDOWN)?;
-        let ended = client.end().because(ENDS)?;
-        ended.expect_stdout(line(data.len(), answer)).because(WRAPS)?;
-        ended.expect_status(0).because(WRAPS)?;
-        Ok(peak)
-    })
-}
-
-/// Compares the largest memory of a program for little and for much data. Where a runtime only collects its garbage
-/// late, much more data tells: then its memory has stopped growing, and that of a program that keeps the data has not.
-fn needs_no_more_memory(
-    bench: &mut Bench,
-    fill: u8,
-    upload: impl Fn(&Bench, &[u8]) -> Result<u64, Stop>,
-) -> Result<(), Stop> {
-    let mut data = bench.random().bytes(64 << 10);
-    let small = upload(bench, &data)?;
-    data.resize(MANY, fill);
-    let large = upload(bench, &data)?;
-    if large <= small + SLACK {
-        return Ok(());
-    }
-    data.resize(3 * MANY, fill);
-    let largest = upload(bench, &data)?;
-    let observed = format!(
-        "{} KiB for 64 KiB of data, {} KiB for {MANY} bytes, {} KiB for three times as many",
-        small >> 10,
-        large >> 10,
-        largest >> 10
-    );
-    bench
-        .ensure(largest <= large + MANY as u64, "at most 4 MiB more memory for more data", observed)
-        .because(MEMORY)
-}
 
 pub fn upload_client_reports_a_lost_server(bench: &mut Bench) -> Result<(), Stop> {
     let data = bench.random().bytes(2000);
@@ -187,7 +132,9 @@ pub fn upload_client_reports_a_lost_server(bench: &mut Bench) -> Result<(), Stop
         is_an_error(&client.end().with(|unmet| unmet.sent(sent.clone())).because(LOST)?, &sent, LOST)?;
     }
     // More than any buffer takes, so that the client is still sending when the connection breaks.
-    let much = vec![0x55; 12 << 20];
+    bench.small_send_buffers(BUFFER)?;
+    listener.small_receive_buffers(BUFFER)?;
+    let much = vec![0x55; 1 << 20];
     let mut client = bench.program("upload-client").stdin(Stdin::Bytes(much)).start()?;
     let server = listener.accept().because(CONNECTS)?;
     server.receive().because("the client sends what it reads")?;
@@ -249,17 +196,20 @@ pub fn upload_client_compares_the_figures(bench: &mut Bench) -> Result<(), Stop>
 
 pub fn upload_client_waits_for_a_slow_reader(bench: &mut Bench) -> Result<(), Stop> {
     const SLOW: &str = "while the server does not read, send waits: nothing is lost, and it is no error";
-    let data = bench.random().bytes(12 << 20);
+    bench.small_send_buffers(BUFFER)?;
+    let data = bench.random().bytes(1 << 20);
     let listener = bench.tcp_listen(local(PORT))?;
+    listener.small_receive_buffers(BUFFER)?;
     let mut client = bench.program("upload-client").stdin(Stdin::Bytes(data.clone())).start()?;
     let server = listener.accept().because(CONNECTS)?;
     // Nobody reads what it sends, so it comes to a stop.
     until_it_waits(bench, &client);
     let received = server.receive_to_end(data.len()).because(SLOW)?;
     arrived(bench, &data, &received).because(SLOW)?;
-    server.send(&receipt(&data)).because(SLOW)?;
+    let answer = receipt(&data);
+    server.send(&answer).because(SLOW)?;
     let ended = client.end().because(ENDS)?;
-    ended.expect_stdout(line(data.len(), receipt(&data))).because(SLOW)?;
+    ended.expect_stdout(line(data.len(), answer)).because(SLOW)?;
     ended.expect_status(0).because(SLOW)
 }
 

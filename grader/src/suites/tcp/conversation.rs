@@ -105,19 +105,23 @@ pub fn receipt_of(count: u64, sum: u32) -> [u8; 12] {
 
 /// The line that the client prints.
 pub fn line(sent: usize, receipt: [u8; 12]) -> String {
-    let count = u64::from_be_bytes(std::array::from_fn(|at| receipt[at]));
-    let sum = u32::from_be_bytes(std::array::from_fn(|at| receipt[8 + at]));
+    let (count, sum) = figures(&receipt);
     format!("Sent {sent} bytes, server counted {count}, checksum 0x{sum:08x}\n")
 }
 
 /// Expects the receipt for `data` and then the end of the stream.
 pub fn expect_receipt(client: &TcpPeer, data: &[u8]) -> Expected {
-    let wanted = receipt(data);
+    expect_this_receipt(client, receipt(data))
+}
+
+/// Expects this receipt and then the end of the stream.
+pub fn expect_this_receipt(client: &TcpPeer, wanted: [u8; 12]) -> Expected {
     let observed = client.receive_exactly(12)?;
     if observed != wanted {
-        let sent = format!("{} bytes with the sum {}", data.len(), sum(data));
+        let (count, sum) = figures(&wanted);
+        let sent = format!("{count} bytes with the sum {sum}");
         let mut unmet = Unexplained::new(show(&wanted), show(&observed)).sent(sent);
-        if let Some(mistake) = mistaken_receipt(&observed, data) {
+        if let Some(mistake) = mistaken_receipt(&observed, count, sum) {
             unmet = unmet.likely(mistake);
         }
         return Err(unmet);
@@ -125,9 +129,14 @@ pub fn expect_receipt(client: &TcpPeer, data: &[u8]) -> Expected {
     client.expect_end()
 }
 
+/// The two figures of a receipt: count and sum.
+pub fn figures(receipt: &[u8; 12]) -> (u64, u32) {
+    let count = u64::from_be_bytes(std::array::from_fn(|at| receipt[at]));
+    (count, u32::from_be_bytes(std::array::from_fn(|at| receipt[8 + at])))
+}
+
 /// What is probably wrong with a receipt, recognised from its bytes.
-fn mistaken_receipt(observed: &[u8], data: &[u8]) -> Option<String> {
-    let (count, sum) = (data.len() as u64, sum(data));
+fn mistaken_receipt(observed: &[u8], count: u64, sum: u32) -> Option<String> {
     if observed[..8] == count.to_le_bytes() || observed[8..] == sum.to_le_bytes() {
         return Some("low byte first: this machine's own order went on the wire".to_string());
     }
