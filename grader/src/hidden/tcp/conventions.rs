@@ -20,8 +20,9 @@ pub fn options_are_as_the_handout_says(bench: &mut Bench) -> Result<(), Stop> {
     // Its characters are fewer than its bytes.
     let (text, message) = (port.to_string(), format!("{}\u{fc}", bench.random().word(8)));
     let listener = bench.tcp_listen(elsewhere(port))?;
-    let mut client =
-        bench.start("tcp-client", &["--message", &message, "--port", &text, "--host", "127.0.0.7"])?;
+    let arguments = ["--message", &message, "--port", &text, "--host", "one.test"];
+    let start = bench.program("tcp-client").arguments(&arguments);
+    let mut client = start.named(elsewhere(port).ip(), "one.test").start()?;
     let server = listener.accept().because("--host and --port say where the server is")?;
     server.expect(message.as_bytes()).because("--message says what is sent, every byte of it")?;
     server.send(b"Hi!").because("the client waits for the answer")?;
@@ -57,13 +58,15 @@ const SERVER_REFUSES: &[&[&str]] = &[
 fn chosen_port_is_announced(bench: &Bench, program: &str) -> Result<(), Stop> {
     const SAYS: &str =
         "with --port 0 the system picks the port, and the server says which: `Listening on ADDR:PORT`";
-    let arguments = ["--host", "127.0.0.1", "--port", "0", "--count", "2"];
-    let mut server = bench.tcp_server(program, &arguments, 0)?;
+    let arguments = ["--host", "one.test", "--port", "0", "--count", "2"];
+    let start = bench.program(program).arguments(&arguments).named(elsewhere(0).ip(), "one.test");
+    let mut server = start.start()?;
+    server.until_listening(None).because("a server binds and listens, so that clients can connect")?;
     let bound = server.bound().ip().to_canonical();
     bench
-        .ensure(bound == local(0).ip(), "bound to 127.0.0.1", format!("bound to {bound}"))
+        .ensure(bound == elsewhere(0).ip(), "bound to 127.0.0.7", format!("bound to {bound}"))
         .because("--host says which of its addresses the server binds")?;
-    let announced = format!("Listening on 127.0.0.1:{}", server.local().port());
+    let announced = format!("Listening on 127.0.0.7:{}", server.local().port());
     server.expect_line(&announced).because(SAYS)?;
     for _ in 0..2 {
         serves(bench, &server, program, "each of --count connections is served")?;
@@ -245,7 +248,8 @@ pub fn uploads_keep_the_conventions(bench: &mut Bench) -> Result<(), Stop> {
     let (text, data) = (port.to_string(), bench.random().bytes(500));
     let listener = bench.tcp_listen(elsewhere(port))?;
     for stdout in [Stdout::File, Stdout::Full] {
-        let start = bench.program("upload-client").arguments(&["--port", &text, "--host", "127.0.0.7"]);
+        let start = bench.program("upload-client").arguments(&["--port", &text, "--host", "one.test"]);
+        let start = start.named(elsewhere(port).ip(), "one.test");
         let mut client = start.stdin(Stdin::Bytes(data.clone())).stdout(stdout).start()?;
         let server = listener.accept().because("--host and --port say where the server is")?;
         let received =

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::bench::{Bench, Process, State, TcpPeer};
 use crate::recorder::Injection;
 use crate::recording::Act;
-use crate::suites::tcp::conversation::{CONNECTS, ENDS, PORT, answers_a_byte, is_served, serves};
+use crate::suites::tcp::conversation::{CONNECTS, ENDS, PORT, answers_a_byte, expect_receipt, serves};
 use crate::verdict::{Because, Stop, Unexplained};
 
 pub fn server_restarts_at_once(bench: &mut Bench) -> Result<(), Stop> {
@@ -174,6 +174,7 @@ pub fn server_keeps_no_descriptor(bench: &mut Bench) -> Result<(), Stop> {
 pub fn keeps_no_descriptor(bench: &Bench, program: &str) -> Result<(), Stop> {
     const BACK: &str =
         "every connection has a descriptor of its own, and close gives it back; shutdown does not";
+    const SERVED: &str = "each of --count connections is served";
     const CONNECTIONS: usize = 8;
     let count = CONNECTIONS.to_string();
     let mut server = bench.tcp_server(program, &["--count", &count], PORT)?;
@@ -181,6 +182,13 @@ pub fn keeps_no_descriptor(bench: &Bench, program: &str) -> Result<(), Stop> {
     for connection in 1..=CONNECTIONS {
         let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
         until_accepted(bench, &server, &client)?;
+        // In the midst of a conversation it has opened all that it needs for one.
+        client.send(b"x").because(SERVED)?;
+        if program == "tcp-server" {
+            client.expect(b"Hi!").because(SERVED)?;
+        } else {
+            client.until_taken().because(SERVED)?;
+        }
         if connection == 2 {
             second = server.descriptors().len();
         } else if connection == CONNECTIONS {
@@ -198,7 +206,12 @@ pub fn keeps_no_descriptor(bench: &Bench, program: &str) -> Result<(), Stop> {
             })
             .because(BACK)?;
         }
-        is_served(&client, program, "each of --count connections is served")?;
+        client.half_close();
+        if program == "tcp-server" {
+            client.expect_end().because(SERVED)?;
+        } else {
+            expect_receipt(&client, b"x").because(SERVED)?;
+        }
     }
     server.end().because(ENDS)?.expect_status(0).because(ENDS)
 }

@@ -13,8 +13,9 @@ use crate::verdict::{Because, Stop, ensure};
 pub fn announces_the_port_it_got(bench: &mut Bench) -> Result<(), Stop> {
     let because =
         "where the system picks the port, the server says at once which one: `Listening on ADDR:PORT`";
-    for stdout in [Stdout::Pipe, Stdout::File] {
-        let start = bench.program("udp-server").arguments(&["--host", "127.0.0.1", "--port", "0"]);
+    for (stdout, host) in [(Stdout::Pipe, "127.0.0.1"), (Stdout::File, "one.test")] {
+        let start = bench.program("udp-server").arguments(&["--host", host, "--port", "0"]);
+        let start = start.named(address("127.0.0.1:0").ip(), "one.test");
         let mut server = start.stdout(stdout).start()?;
         server.until_bound(None).because("for --port 0 the server binds a port that the system picks")?;
         let bound = server.bound();
@@ -30,6 +31,7 @@ pub fn announces_the_port_it_got(bench: &mut Bench) -> Result<(), Stop> {
         expect_answer(bench, &peer, value).because("the server answers on the port that it names")?;
         let ended = server.end().because("after one answer the server ends")?;
         ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
+        ended.expect_stdout(format!("Listening on {asked}\n")).because("the server prints nothing else")?;
     }
     Ok(())
 }
@@ -192,7 +194,11 @@ pub fn serves_ipv6(bench: &mut Bench) -> Result<(), Stop> {
     let value = telling(bench, 1);
     let peer = bench.udp_peer_on("a", address("[::1]:0"))?;
     peer.send(address("[::1]:5000"), &value.to_be_bytes())?;
-    expect_answer(bench, &peer, value).because("with an IPv6 address for --host the server serves IPv6")
+    expect_answer(bench, &peer, value).because("with an IPv6 address for --host the server serves IPv6")?;
+
+    let mut server = bench.udp_server("udp-server", &["--host", "::1", "--port", "0"], 0)?;
+    let announced = format!("Listening on {}", server.bound());
+    server.expect_line(&announced).because("an IPv6 address stands in brackets before its port")
 }
 
 pub fn server_tries_each_address(bench: &mut Bench) -> Result<(), Stop> {
