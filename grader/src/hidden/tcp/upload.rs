@@ -224,22 +224,31 @@ pub fn upload_server_survives_clients_that_leave(bench: &mut Bench) -> Result<()
 
 pub fn upload_server_takes_one_connection_after_another(bench: &mut Bench) -> Result<(), Stop> {
     const TURN: &str = "one upload after another: a client is answered when the one before it has ended";
-    let mut server = bench.tcp_server("upload-server", &["--count", "2"], PORT)?;
+    const BACKLOG: &str = "while one client is served, at least three more can connect and wait: the backlog";
+    let mut server = bench.tcp_server("upload-server", &["--count", "4"], PORT)?;
     let first = bench.tcp_connect(server.local()).because(CONNECTS)?;
     first.send(b"a").because(RECEIVES)?;
     first.until_taken().because(RECEIVES)?;
-    let second = bench.tcp_connect(server.local()).because(CONNECTS)?;
-    second.send(b"abc").because(CONNECTS)?;
-    second.half_close();
-    // A server that had accepted the second one would come by it in one of these rounds.
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let client = bench.tcp_connect(server.local()).because(BACKLOG)?;
+        client.send(b"abc").because(BACKLOG)?;
+        client.half_close();
+        waiting.push(client);
+    }
+    // A server that had accepted the others would come by them in one of these rounds.
     for _ in 0..20 {
         first.send(b"a").because(RECEIVES)?;
         first.until_taken().because(RECEIVES)?;
     }
-    second.expect_nothing().because(TURN)?;
+    for client in &waiting {
+        client.expect_nothing().because(TURN)?;
+    }
     first.half_close();
     expect_receipt(&first, &[b'a'; 21]).because(RECEIPT)?;
-    expect_receipt(&second, b"abc").because(TURN)?;
+    for client in &waiting {
+        expect_receipt(client, b"abc").because(TURN)?;
+    }
     server.end().because(ENDS)?.expect_status(0).because(ENDS)?;
     server::keeps_no_descriptor(bench, "upload-server")
 }
