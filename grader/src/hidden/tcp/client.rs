@@ -56,9 +56,11 @@ pub fn client_reads_the_whole_answer(bench: &mut Bench) -> Result<(), Stop> {
         "the answer is three bytes long, in however many pieces they come: recv gives what there is";
     let listener = bench.tcp_listen(local(PORT))?;
     // A blank belongs to the first; the second is three bytes of UTF-8: two characters, one of which comes in two pieces.
-    for answer in [bench.random().word(2) + " ", "\u{e9}!".to_string()] {
+    let answers = [("tcp-client", bench.random().word(2) + " "), ("tcp-client#2", "\u{e9}!".to_string())];
+    for (who, answer) in answers {
+        // Before it is started: a receive that has begun gives what it was asked for.
+        bench.recorder().inject(who, Injection::ShortReceive { most: 1, calls: 20 })?;
         let mut client = bench.start("tcp-client", &[])?;
-        client.inject(Injection::ShortReceive { most: 1, calls: 20 })?;
         let server = listener.accept().because(CONNECTS)?;
         server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
         server.send(answer.as_bytes()).because("the client waits for the answer")?;

@@ -20,15 +20,17 @@ pub fn options_are_as_the_handout_says(bench: &mut Bench) -> Result<(), Stop> {
     // Its characters are fewer than its bytes.
     let (text, message) = (port.to_string(), format!("{}\u{fc}", bench.random().word(8)));
     let listener = bench.tcp_listen(elsewhere(port))?;
-    let arguments = ["--message", &message, "--port", &text, "--host", "one.test"];
-    let start = bench.program("tcp-client").arguments(&arguments);
-    let mut client = start.named(elsewhere(port).ip(), "one.test").start()?;
-    let server = listener.accept().because("--host and --port say where the server is")?;
-    server.expect(message.as_bytes()).because("--message says what is sent, every byte of it")?;
-    server.send(b"Hi!").because("the client waits for the answer")?;
-    let ended = client.end().because(ENDS)?;
-    ended.expect_stdout("Received: Hi!\n").because("the client prints `Received: ` and the answer")?;
-    ended.expect_status(0).because(ENDS)?;
+    for host in ["127.0.0.7", "one.test"] {
+        let start = bench.program("tcp-client");
+        let start = start.arguments(&["--message", &message, "--port", &text, "--host", host]);
+        let mut client = start.named(elsewhere(port).ip(), "one.test").start()?;
+        let server = listener.accept().because("--host and --port say where the server is")?;
+        server.expect(message.as_bytes()).because("--message says what is sent, every byte of it")?;
+        server.send(b"Hi!").because("the client waits for the answer")?;
+        let ended = client.end().because(ENDS)?;
+        ended.expect_stdout("Received: Hi!\n").because("the client prints `Received: ` and the answer")?;
+        ended.expect_status(0).because(ENDS)?;
+    }
 
     for arguments in SERVER_REFUSES {
         bench.refuses("tcp-server", arguments)?;
@@ -247,8 +249,8 @@ pub fn uploads_keep_the_conventions(bench: &mut Bench) -> Result<(), Stop> {
     let port = bench.random().range(20_000, 30_000) as u16;
     let (text, data) = (port.to_string(), bench.random().bytes(500));
     let listener = bench.tcp_listen(elsewhere(port))?;
-    for stdout in [Stdout::File, Stdout::Full] {
-        let start = bench.program("upload-client").arguments(&["--port", &text, "--host", "one.test"]);
+    for (stdout, host) in [(Stdout::File, "one.test"), (Stdout::Full, "127.0.0.7")] {
+        let start = bench.program("upload-client").arguments(&["--port", &text, "--host", host]);
         let start = start.named(elsewhere(port).ip(), "one.test");
         let mut client = start.stdin(Stdin::Bytes(data.clone())).stdout(stdout).start()?;
         let server = listener.accept().because("--host and --port say where the server is")?;
