@@ -17,11 +17,21 @@ pub const CHECKS: &[Check] = &[
         conventions::malformed_options_are_refused,
         "multicast.0",
         Robust,
-        3,
+        2,
         ["mcast-sender", "mcast-receiver"],
         "Are malformed options refused, with status 2, before anything is done?"
     )
     .network(Network::Pair)
+    .handout("The contract"),
+    check!(
+        conventions::failed_send_is_an_error,
+        "multicast.0",
+        Robust,
+        1,
+        ["mcast-sender"],
+        "Does the sender say so when the system refuses to send?"
+    )
+    .after("sender_sends_the_message")
     .handout("The contract"),
     check!(
         conventions::each_line_is_out_at_once,
@@ -127,9 +137,9 @@ pub const CHECKS: &[Check] = &[
         Robust,
         4,
         ["mcast-receiver"],
-        "Does the receiver itself leave the group when --count datagrams have come?"
+        "Does the receiver itself leave the group, on the link where it joined, when --count datagrams have come?"
     )
-    .network(Network::Pair)
+    .network(Network::Fork)
     .recorder()
     .after("receiver_prints_the_datagram")
     .mistakes(&["membership-left-to-the-kernel"])
@@ -152,7 +162,7 @@ pub const CHECKS: &[Check] = &[
         Robust,
         3,
         ["mcast-sender"],
-        "Is the TTL on the wire 1, or what --ttl says?"
+        "Is the TTL on the wire 1, or what --ttl says, of every datagram?"
     )
     .network(Network::Pair)
     .after("sender_sends_the_message")
@@ -163,7 +173,7 @@ pub const CHECKS: &[Check] = &[
         Robust,
         2,
         ["mcast-sender"],
-        "Does a member on the sender's own host get the message?"
+        "Does a member on the sender's own host get the message, also with a TTL of 0?"
     )
     .network(Network::Pair)
     .after("sender_sends_the_message")

@@ -41,13 +41,24 @@ pub const SUITE: Suite = Suite {
             receiver_prints_the_datagram,
             "multicast.2",
             Core,
-            12,
+            8,
             ["mcast-receiver"],
             "Does the receiver join the group, print what comes, and end, no member any more?"
         )
         .plain()
         .network(Network::Pair)
         .handout("Binding and joining are two different things"),
+        check!(
+            receiver_does_as_told,
+            "multicast.2",
+            Core,
+            4,
+            ["mcast-receiver"],
+            "Do the options choose group, port and the number of datagrams?"
+        )
+        .network(Network::Pair)
+        .after("receiver_prints_the_datagram")
+        .handout("The contract"),
         check!(
             two_receivers_get_the_datagram,
             "multicast.3",
@@ -129,6 +140,30 @@ fn receiver_prints_the_datagram(bench: &mut Bench) -> Result<(), Stop> {
     bench
         .until("host a is no member any more", || (bench.members("a", IpAddr::V4(GROUP)) == 0).then_some(()))
         .because("the membership ends with the program")
+}
+
+fn receiver_does_as_told(bench: &mut Bench) -> Result<(), Stop> {
+    let random = bench.random();
+    let group = Ipv4Addr::new(239, random.range(1, 99) as u8, random.range(100, 199) as u8, 225);
+    let port = random.range(20_000, 29_999) as u16;
+    let words = [random.word(8), random.word(8)];
+    let arguments = ["--group", &group.to_string(), "--port", &port.to_string(), "--count", "2"];
+    let mut receiver = bench.start("mcast-receiver", &arguments)?;
+    bench.until_receiving(&mut receiver, group.into(), port, 1).because(REACHED)?;
+    let sender = sender(bench)?;
+    for word in &words {
+        sender.send(SocketAddr::from((group, port)), word.as_bytes())?;
+    }
+    for word in &words {
+        receiver
+            .expect_line(&format!("Received: {word}"))
+            .with(|unexplained| {
+                unexplained.sent(format!("{:?} and {:?} to {group}:{port}", words[0], words[1]))
+            })
+            .because("the options say of which group, and on which port")?;
+    }
+    let ended = receiver.end().because("--count says how many datagrams to wait for")?;
+    ended.expect_status(0).because("a program that has finished its work ends with status 0")
 }
 
 fn two_receivers_get_the_datagram(bench: &mut Bench) -> Result<(), Stop> {

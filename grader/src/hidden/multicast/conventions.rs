@@ -22,12 +22,21 @@ pub fn malformed_options_are_refused(bench: &mut Bench) -> Result<(), Stop> {
         &["--count", "1x"],
         &["--group", "nonsense"],
     ];
-    for arguments in both {
-        bench.refuses("mcast-receiver", arguments)?;
-        bench.refuses("mcast-sender", arguments)?;
-    }
-    bench.refuses("mcast-sender", &["--ttl", "256"])?;
-    bench.refuses("mcast-sender", &["--ttl", "-1"])
+    bench.refuses_each("mcast-receiver", &both)?;
+    bench.refuses_each("mcast-sender", &both)?;
+    bench.refuses_each("mcast-sender", &[&["--ttl", "256"], &["--ttl", "-1"]])
+}
+
+pub fn failed_send_is_an_error(bench: &mut Bench) -> Result<(), Stop> {
+    // This host has no link but its loopback, and so no route to any group.
+    let ended = bench.run("mcast-sender", &[])?;
+    ended
+        .expect_status(1)
+        .because("without a route to the group the system refuses to send: a run-time failure, status 1")?;
+    ended.expect_stdout("").because("diagnostics go to stderr")?;
+    ended
+        .expect_stderr_names(&["226.1.1.1", "5000"])
+        .because("whoever reads the message must learn what could not be sent to whom")
 }
 
 pub fn each_line_is_out_at_once(bench: &mut Bench) -> Result<(), Stop> {
@@ -75,13 +84,15 @@ pub fn harmless_signals_do_not_end_the_wait(bench: &mut Bench) -> Result<(), Sto
 
 pub fn payloads_are_whole(bench: &mut Bench) -> Result<(), Stop> {
     // 1472 bytes fill an Ethernet frame; letters of one, two, three and four bytes each.
-    let mut message = bench.random().word(12);
-    while message.len() < 1472 {
-        let room = 1472 - message.len();
+    // Blanks at both ends belong to the text as well.
+    let mut message = format!("  {}", bench.random().word(12));
+    while message.len() < 1470 {
+        let room = 1470 - message.len();
         let letters = ['x', '\u{e9}', '\u{20ac}', '\u{1f980}'];
         let letter = *bench.random().pick(&letters);
         message.push(if letter.len_utf8() <= room { letter } else { '.' });
     }
+    message.push_str("\t ");
     let mut receiver = start(bench, &["--count", "2"])?;
     let sender = sender(bench)?;
     sender.send(to_group(), b"")?;

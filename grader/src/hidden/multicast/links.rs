@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::{B, C, GROUP, NEAR_B, NEAR_C, NOBODY, PORT, REACHED, ends_well, start, to_group};
-use crate::bench::{Bench, Membership, Process};
+use crate::bench::{Bench, Ended, Membership, Process, Wire};
 use crate::verdict::{Because, Stop, Unexplained, ensure};
 
 pub fn sender_uses_the_interface(bench: &mut Bench) -> Result<(), Stop> {
@@ -72,42 +72,57 @@ pub fn foreign_interface_is_an_error(bench: &mut Bench) -> Result<(), Stop> {
 pub fn ttl_is_as_told(bench: &mut Bench) -> Result<(), Stop> {
     let ttl = bench.random().range(2, 200) as u8;
     let text = ttl.to_string();
-    let cases: [(&[&str], u8); 3] = [(&[], 1), (&["--ttl", &text], ttl), (&["--ttl", "255"], 255)];
+    let cases: [(&[&str], &[u8]); 3] =
+        [(&[], &[1]), (&["--ttl", &text, "--count", "2"], &[ttl, ttl]), (&["--ttl", "255"], &[255])];
     for (arguments, expected) in cases {
         let wire = bench.wire("b", "eth0")?;
         let ended = bench.run("mcast-sender", arguments)?;
         ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
-        let observed = wire
-            .next("the sender's datagram", |packet| packet.udp().filter(|datagram| datagram.to == to_group()))
-            .with(|unexplained| unexplained.sent(ended.command.clone()))
-            .because("the sender sends to the group")?;
-        ensure(observed.ttl == expected, format!("TTL {expected}"), format!("TTL {}", observed.ttl))
-            .with(|unexplained| {
-                let unexplained = ended.explain(unexplained);
-                // Nothing but this option leaves the system's own default in place.
-                if observed.ttl == 1 {
-                    unexplained.likely(
-                        "1 is the default: IP_MULTICAST_TTL is the option that counts for groups, not IP_TTL",
-                    )
-                } else {
-                    unexplained
-                }
-            })
-            .because(
-                "the TTL says how many routers may pass the datagram on, and 1, the default, means none",
-            )?;
+        for expected in expected {
+            ttl_is(&wire, &ended, *expected)?;
+        }
     }
     Ok(())
 }
 
+/// Expects that the next datagram to the group has this TTL.
+fn ttl_is(wire: &Wire, ended: &Ended, expected: u8) -> Result<(), Stop> {
+    let observed = wire
+        .next("the sender's datagram", |packet| packet.udp().filter(|datagram| datagram.to == to_group()))
+        .with(|unexplained| unexplained.sent(ended.command.clone()))
+        .because("the sender sends to the group")?;
+    ensure(observed.ttl == expected, format!("TTL {expected}"), format!("TTL {}", observed.ttl))
+        .with(|unexplained| {
+            let unexplained = ended.explain(unexplained);
+            // Nothing but this option leaves the system's own default in place.
+            if observed.ttl == 1 {
+                unexplained.likely(
+                    "1 is the default: IP_MULTICAST_TTL is the option that counts for groups, not IP_TTL",
+                )
+            } else {
+                unexplained
+            }
+        })
+        .because("the TTL says how many routers may pass the datagram on, and 1, the default, means none")
+}
+
 pub fn own_host_gets_it_too(bench: &mut Bench) -> Result<(), Stop> {
-    let word = bench.random().word(8);
+    let words = [bench.random().word(8), bench.random().word(8)];
+    let wire = bench.wire("b", "eth0")?;
     let member = bench.group_member("a", to_group(), GROUP, NEAR_B)?;
-    let ended = bench.run("mcast-sender", &["--message", &word])?;
-    member.expect(word.as_bytes()).with(|unexplained| unexplained.sent(ended.command.clone())).because(
-        "IP_MULTICAST_LOOP stays on: receivers on the sender's own host are members like any other",
-    )?;
-    ended.expect_status(0).because("a program that has finished its work ends with status 0")
+    let near = NEAR_B.to_string();
+    let cases: [(&String, &[&str]); 2] =
+        [(&words[0], &[]), (&words[1], &["--interface", &near, "--ttl", "0"])];
+    for (word, options) in cases {
+        let ended = bench.run("mcast-sender", &[&["--message", word], options].concat())?;
+        member.expect(word.as_bytes()).with(|unexplained| unexplained.sent(ended.command.clone())).because(
+            "IP_MULTICAST_LOOP stays on: receivers on the sender's own host are members like any other",
+        )?;
+        ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
+    }
+    wire.expect_datagrams(bench, to_group(), &[words[0].as_bytes()])
+        .with(|unexplained| unexplained.sent(format!("{:?}, and with --ttl 0 {:?}", words[0], words[1])))
+        .because("a datagram with a TTL of 0 stays on the host")
 }
 
 pub fn sender_reaches_ipv6_groups(bench: &mut Bench) -> Result<(), Stop> {
