@@ -3,6 +3,8 @@
 mod answers;
 mod sums;
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use crate::bench::{Bench, Stdout};
 use crate::check;
 use crate::check::{Check, Network};
@@ -21,6 +23,28 @@ pub const CHECKS: &[Check] = &[
     .network(Network::Pair)
     .net_raw()
     .handout("The contract"),
+    check!(
+        hosts_have_names,
+        "raw.0",
+        Robust,
+        1,
+        ["raw-ping", "raw-udp"],
+        "May the host be a name, and is an unknown one reported with status 1?"
+    )
+    .net_raw()
+    .handout("The contract"),
+    check!(
+        answers::cut_messages_do_no_harm,
+        "raw.0",
+        Robust,
+        1,
+        ["raw-ping"],
+        "Does raw-ping survive ICMP messages that are shorter than a header?"
+    )
+    .network(Network::Pair)
+    .net_raw()
+    .after("answer_is_printed")
+    .handout("Which answer is mine?"),
     check!(
         full_disk_is_an_error,
         "raw.0",
@@ -50,7 +74,7 @@ pub const CHECKS: &[Check] = &[
         sums::all_sizes_are_right,
         "raw.3",
         Robust,
-        6,
+        5,
         ["raw-ping"],
         "Are requests of all sizes right, odd ones and empty ones, too?"
     )
@@ -62,7 +86,7 @@ pub const CHECKS: &[Check] = &[
         sums::carries_are_added,
         "raw.3",
         Robust,
-        6,
+        5,
         ["raw-ping"],
         "Is the checksum right when the sum carries, and carries again?"
     )
@@ -159,7 +183,7 @@ pub const CHECKS: &[Check] = &[
         Robust,
         4,
         ["raw-ping"],
-        "After the timeout without an answer, does the program go on, and end with status 1?"
+        "After the timeout without an answer, does the program go on, and end with status 1 whatever comes later?"
     )
     .network(Network::Pair)
     .net_raw()
@@ -202,9 +226,7 @@ fn malformed_arguments_are_refused(bench: &mut Bench) -> Result<(), Stop> {
         &["192.0.2.2", "--fill", "f"],
         &["192.0.2.2", "--fill", "xy"],
     ];
-    for arguments in ping {
-        bench.refuses("raw-ping", arguments)?;
-    }
+    bench.refuses_each("raw-ping", &ping)?;
     let udp: [&[&str]; 6] = [
         &[],
         &["192.0.2.2", "word"],
@@ -213,9 +235,7 @@ fn malformed_arguments_are_refused(bench: &mut Bench) -> Result<(), Stop> {
         &["192.0.2.2", "--port", "0"],
         &["192.0.2.2", "--source-port", "65536"],
     ];
-    for arguments in udp {
-        bench.refuses("raw-udp", arguments)?;
-    }
+    bench.refuses_each("raw-udp", &udp)?;
     for program in ["raw-ping", "raw-udp"] {
         let ended = bench.run(program, &["::1"])?;
         ended
@@ -223,6 +243,25 @@ fn malformed_arguments_are_refused(bench: &mut Bench) -> Result<(), Stop> {
             .because("::1 is well-formed, but the lab speaks IPv4 only: a run-time failure")?;
         ended.expect_stdout("").because("diagnostics go to stderr")?;
         ended.expect_stderr_names(&["::1"]).because("a message names the host that it is about")?;
+    }
+    Ok(())
+}
+
+fn hosts_have_names(bench: &mut Bench) -> Result<(), Stop> {
+    const NAMED: &str = "HOST may be a name, of which the IPv4 address counts";
+    let ended = bench.run("raw-ping", &["localhost"])?;
+    ended.expect_stdout("Reply from 127.0.0.1: seq=1\n").because(NAMED)?;
+    ended.expect_status(0).because("every request was answered: status 0")?;
+    let server = bench.udp_peer_on("a", SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)))?;
+    let ended = bench.run("raw-udp", &["localhost"])?;
+    server.expect(&[0, 1]).with(|unexplained| ended.explain(unexplained)).because(NAMED)?;
+    ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
+    let unknown = format!("{}.invalid", bench.random().word(8));
+    for program in ["raw-ping", "raw-udp"] {
+        let ended = bench.run(program, &[&unknown])?;
+        ended.expect_status(1).because("a name that nobody knows is a run-time failure")?;
+        ended.expect_stdout("").because("diagnostics go to stderr")?;
+        ended.expect_stderr_names(&[&unknown]).because("a message names the host that it is about")?;
     }
     Ok(())
 }
