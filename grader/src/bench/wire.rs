@@ -405,29 +405,19 @@ impl ForgedHost {
 
     /// Sends an echo message as it is, behind an IP header with these options (a multiple of four bytes).
     pub fn send(&self, echo: &Echo, options: &[u8]) -> Result<(), Stop> {
-        self.send_bytes(echo.from, echo.to, &echo.message(), options)
-    }
-
-    /// Sends these bytes as an ICMP message, whatever they are, behind an IP header with these options.
-    pub fn send_bytes(
-        &self,
-        from: Ipv4Addr,
-        to: Ipv4Addr,
-        message: &[u8],
-        options: &[u8],
-    ) -> Result<(), Stop> {
+        let message = echo.message();
         let header = 20 + options.len();
         let mut packet = vec![0; 20];
         packet[0] = 4 << 4 | (header / 4) as u8;
         BigEndian::write_u16(&mut packet[2..4], (header + message.len()) as u16);
         packet[8] = 64;
         packet[9] = 1;
-        packet[12..16].copy_from_slice(&from.octets());
-        packet[16..20].copy_from_slice(&to.octets());
+        packet[12..16].copy_from_slice(&echo.from.octets());
+        packet[16..20].copy_from_slice(&echo.to.octets());
         packet.extend_from_slice(options);
         // The system fills in the header's own checksum.
         packet.extend(message);
-        let sent = self.socket.send_to(&packet, &SocketAddrV4::new(to, 0).into());
+        let sent = self.socket.send_to(&packet, &SocketAddrV4::new(echo.to, 0).into());
         Ok(sent
             .map(|_| ())
             .map_err(|error| Breakdown::system("cannot send the bench's own packet", error))?)

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::bench::{Bench, Stdout};
 use crate::check;
 use crate::check::Check;
-use crate::recording::{Act, Outcome};
+use crate::recording::{Act, Event, Outcome, Recording};
 use crate::suites::sockets::{expect_bound, kinds, table, try_socket};
-use crate::verdict::{Because, Stop, Unexplained, ensure};
+use crate::verdict::{Because, Expected, Stop, Unexplained, ensure};
 
 /// The rubric, in teaching order.
 pub const CHECKS: &[Check] = &[
@@ -35,7 +35,7 @@ pub const CHECKS: &[Check] = &[
         Robust,
         8,
         ["socket-table"],
-        "Is every socket of the table closed by the program?"
+        "Is every socket of the table really asked for, and closed by the program?"
     )
     .recorder()
     .handout("Creating a socket"),
@@ -117,9 +117,7 @@ pub const CHECKS: &[Check] = &[
 ];
 
 fn sockets_refuse_malformed_arguments(bench: &mut Bench) -> Result<(), Stop> {
-    for arguments in [&["more"][..], &["--verbose"], &["AF_INET", "SOCK_STREAM"]] {
-        bench.refuses("socket-table", arguments)?;
-    }
+    bench.refuses_each("socket-table", &[&["more"], &["--verbose"], &["AF_INET", "SOCK_STREAM"]])?;
     let malformed: [&[&str]; 5] = [
         &["127.0.0.1", "65536"],
         &["127.0.0.1", "-1"],
@@ -127,9 +125,7 @@ fn sockets_refuse_malformed_arguments(bench: &mut Bench) -> Result<(), Stop> {
         &["127.0.0.1", "5000", "more"],
         &["--port", "5000"],
     ];
-    for arguments in malformed {
-        bench.refuses("bind-name", arguments)?;
-    }
+    bench.refuses_each("bind-name", &malformed)?;
     const TAKEN: &str = "what is not malformed is taken";
     bench.run("bind-name", &["127.0.0.1", "65535"])?.expect_stdout("127.0.0.1:65535\n").because(TAKEN)?;
     table(bench).map(drop)
@@ -160,6 +156,9 @@ fn table_closes_every_socket(bench: &mut Bench) -> Result<(), Stop> {
     const CLOSES: &str = "a descriptor that is not closed is lost until the program ends: servers do not end";
     let (ended, _) = table(bench)?;
     let recording = bench.recording()?;
+    each_kind_was_asked_for(&recording)
+        .with(|unexplained| ended.explain(unexplained))
+        .because("each line is the system's answer to a request, which must have been made")?;
     let mut open: Vec<(u64, String)> = Vec::new();
     let mut created = 0;
     for event in recording.events.iter().filter(|event| event.outcome.ok()) {
@@ -190,6 +189,32 @@ fn table_closes_every_socket(bench: &mut Bench) -> Result<(), Stop> {
     )
     .with(|unexplained| ended.explain(unexplained))
     .because(CLOSES)
+}
+
+/// Expects that each kind of socket was asked for, and raw ones with the protocol that the contract names.
+fn each_kind_was_asked_for(recording: &Recording) -> Expected {
+    let asked = |family: i32, kind: i32| {
+        let of_kind = move |event: &&Event| matches!(&event.act, Act::Open { family: f, kind: k, .. } if *f == family && k & 0xf == kind);
+        recording.events.iter().filter(of_kind).filter_map(|event| match &event.act {
+            Act::Open { protocol, .. } => Some(*protocol),
+            _ => None,
+        })
+    };
+    for (name, domain, ty) in kinds() {
+        ensure(asked(domain, ty).next().is_some(), format!("a call that asks for {name}"), "none")?;
+        let wanted = match (domain, ty) {
+            (libc::AF_INET, libc::SOCK_RAW) => ("IPPROTO_ICMP", libc::IPPROTO_ICMP),
+            (libc::AF_INET6, libc::SOCK_RAW) => ("IPPROTO_ICMPV6", libc::IPPROTO_ICMPV6),
+            _ => continue,
+        };
+        let protocols: Vec<String> = asked(domain, ty).map(|protocol| protocol.to_string()).collect();
+        ensure(
+            asked(domain, ty).any(|protocol| protocol == wanted.1),
+            format!("{name} asked for with protocol {} ({})", wanted.1, wanted.0),
+            format!("with protocol {}", protocols.join(", ")),
+        )?;
+    }
+    Ok(())
 }
 
 fn table_takes_no_error_for_a_descriptor(bench: &mut Bench) -> Result<(), Stop> {

@@ -249,6 +249,8 @@ fn binds_the_address_asked_for(bench: &mut Bench) -> Result<(), Stop> {
         .expect_stdout(format!("{host}:{port}\n"))
         .because("the socket is bound to the address and the port that were asked for")?;
     expect_bound(bench, &ended, |name| name.to_string() == format!("{host}:{port}"))?;
+    let ended = bench.run("bind-name", &[&host])?;
+    ended.expect_stdout(format!("{host}:5000\n")).because("without a port it is 5000, at any address")?;
     let ended = bench.run("bind-name", &["", &port])?;
     ended.expect_stdout(format!("0.0.0.0:{port}\n")).because("an empty host means any interface, 0.0.0.0")?;
     expect_bound(bench, &ended, |name| name.to_string() == format!("0.0.0.0:{port}")).map(drop)

@@ -43,19 +43,6 @@ pub fn other_host_is_no_answer(bench: &mut Bench) -> Result<(), Stop> {
     is_no_answer(bench, replies, "who was not asked has not answered")
 }
 
-pub fn cut_messages_do_no_harm(bench: &mut Bench) -> Result<(), Stop> {
-    let host = bench.forged_host(SILENT)?;
-    let (mut ping, request) = asked(bench, &host)?;
-    // From none to seven bytes of the very reply.
-    let reply = request.reply();
-    for length in [0, 1, 4, 7] {
-        host.send_bytes(reply.from, reply.to, &reply.message()[..length], &[])?;
-    }
-    let because =
-        "an ICMP message may be shorter than its header: it is nobody's answer, and no reason to end";
-    answered_at_last(bench, &host, &mut ping, &request, "the first 0, 1, 4 and 7 bytes of the reply", because)
-}
-
 /// Stops the program, which makes a receive with a time limit return EINTR, and lets it go on.
 fn stop_and_continue(ping: &Process) -> Result<(), Stop> {
     ping.signal(Signal::SIGSTOP)?;
