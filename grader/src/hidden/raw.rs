@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::bench::{Bench, Stdout};
 use crate::check;
 use crate::check::{Check, Network};
-use crate::verdict::{Because, Stop};
+use crate::verdict::{Because, Stop, ensure};
 
 /// The rubric, in teaching order.
 pub const CHECKS: &[Check] = &[
@@ -243,7 +243,10 @@ fn hosts_have_names(bench: &mut Bench) -> Result<(), Stop> {
     ended.expect_status(0).because("every request was answered: status 0")?;
     let server = bench.udp_peer_on("a", SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)))?;
     let ended = bench.run("raw-udp", &["localhost"])?;
-    server.expect(&[0, 1]).with(|unexplained| ended.explain(unexplained)).because(NAMED)?;
+    let from = server.expect(&[0, 1]).with(|unexplained| ended.explain(unexplained)).because(NAMED)?;
+    ensure(from.ip() == Ipv4Addr::LOCALHOST, "from 127.0.0.1", format!("from {}", from.ip()))
+        .with(|unexplained| ended.explain(unexplained))
+        .because("the source address is the one that the routing table chooses: for loopback, loopback's")?;
     ended.expect_status(0).because("a program that has finished its work ends with status 0")?;
     let unknown = format!("{}.invalid", bench.random().word(8));
     for program in ["raw-ping", "raw-udp"] {

@@ -143,9 +143,9 @@ pub fn options_are_skipped(bench: &mut Bench) -> Result<(), Stop> {
 
 pub fn silence_is_timed(bench: &mut Bench) -> Result<(), Stop> {
     let host = bench.forged_host(SILENT)?;
-    let timeout = Duration::from_millis(500);
+    let timeout = Duration::from_millis(450);
     let before = bench.recorder().delay();
-    let arguments = [&SILENT.to_string(), "--count", "3", "--timeout-ms", "500"];
+    let arguments = [&SILENT.to_string(), "--count", "3", "--timeout-ms", "450"];
     let mut ping = bench.start("raw-ping", &arguments)?;
     let mut asked = Vec::new();
     for sequence in 1..=3 {
@@ -167,7 +167,7 @@ pub fn silence_is_timed(bench: &mut Bench) -> Result<(), Stop> {
     let taken = bench.recorder().delay().saturating_sub(before);
     let waited = asked[2].saturating_sub(asked[1]);
     let fine = waited + Duration::from_millis(20) + taken >= timeout && waited <= timeout + SLACK + taken;
-    ensure(fine, "500 ms between the second request and the third (up to 500 ms more)", format!("{waited:?}"))
+    ensure(fine, "450 ms between the second request and the third (up to 500 ms more)", format!("{waited:?}"))
         .with(|unexplained| ended.explain(unexplained))
         .because("--timeout-ms says how long to wait for an answer")
 }
