@@ -50,6 +50,8 @@ pub struct Check {
     pub plain: bool,
     /// Those of the mistakes that are right in other places (`recording/mistakes.rs`) which are mistakes here.
     pub mistakes: &'static [&'static str],
+    /// Whether it waits for a third of a second and more, so that it had better begin before the others.
+    pub long: bool,
     /// What the bench must provide.
     pub setup: Setup,
 }
@@ -59,8 +61,6 @@ pub struct Check {
 pub struct Setup {
     /// The simulated hosts.
     pub network: Network,
-    /// Whether its timing is tight, so that it runs beside few others.
-    pub quiet: bool,
     /// Whether sleeping costs no time: the clock of the programs jumps while all of them sleep.
     pub skip_idle: bool,
     /// Whether the programs get CAP_NET_RAW (inside their network namespace).
@@ -100,14 +100,13 @@ impl Check {
     ) -> Self {
         let setup = Setup {
             network: Network::Alone,
-            quiet: false,
             skip_idle: false,
             net_raw: false,
             recorder: false,
             unrecorded: false,
             capture: false,
         };
-        let (after, handout, plain, mistakes): (_, _, _, &[&str]) = (None, "", false, &[]);
+        let (after, handout, mistakes): (_, _, &[&str]) = (None, "", &[]);
         Self {
             name,
             requirement,
@@ -118,8 +117,9 @@ impl Check {
             run,
             after,
             handout,
-            plain,
+            plain: false,
             mistakes,
+            long: false,
             setup,
         }
     }
@@ -148,15 +148,15 @@ impl Check {
         self
     }
 
-    /// Needs these simulated hosts.
-    pub const fn network(mut self, network: Network) -> Self {
-        self.setup.network = network;
+    /// Waits long, for a timeout or a pause that it must see: it begins early.
+    pub const fn long(mut self) -> Self {
+        self.long = true;
         self
     }
 
-    /// Has tight timing.
-    pub const fn quiet(mut self) -> Self {
-        self.setup.quiet = true;
+    /// Needs these simulated hosts.
+    pub const fn network(mut self, network: Network) -> Self {
+        self.setup.network = network;
         self
     }
 

@@ -2,8 +2,8 @@
 //! lab, is graded at the machine's pace and no faster.
 //!
 //! Checks mostly wait, so many run at once; but how many that are tells the machine, not a number: beyond a few, a check
-//! starts only while few processes queue for a processor, whoever they belong to. Checks with tight timing have a lane in
-//! which little else runs. Each lane is a queue, and only the heads of the queues are ever woken.
+//! starts only while few processes queue for a processor, whoever they belong to. A check that is asked again, because it
+//! broke down, has a lane in which little else runs. Each lane is a queue, and only the heads of the queues are ever woken.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -42,9 +42,11 @@ fn cores() -> usize {
 pub enum Lane {
     /// Compiles a program: never waits, so there is one for each processor.
     Compile,
+    /// Asks a check that mostly waits: while it does, others can be asked.
+    Long,
     /// Asks a check.
     Checks,
-    /// Asks a check whose timing is tight.
+    /// Asks a check again.
     Quiet,
 }
 
@@ -70,8 +72,8 @@ struct Lanes {
 /// Counts and queues, by [`Lane`].
 #[derive(Default)]
 struct State {
-    running: [usize; 3],
-    queues: [VecDeque<Arc<Condvar>>; 3],
+    running: [usize; 4],
+    queues: [VecDeque<Arc<Condvar>>; 4],
 }
 
 impl State {
@@ -81,6 +83,15 @@ impl State {
 
     fn running(&self, lane: Lane) -> usize {
         self.running[lane as usize]
+    }
+
+    /// How many checks run that others need not make room for.
+    fn checks(&self) -> usize {
+        self.running(Lane::Long) + self.running(Lane::Checks)
+    }
+
+    fn waits(&self, lane: Lane) -> bool {
+        !self.queues[lane as usize].is_empty()
     }
 }
 
@@ -111,23 +122,23 @@ impl Lanes {
         Place { lanes: self, lane }
     }
 
-    /// Whether the head of a lane may go. Ordinary work goes first; quiet checks start when little else runs, and hold it
-    /// back then.
+    /// Whether the head of a lane may go. Long checks go first; quiet ones start when little else runs, and hold it back
+    /// then.
     fn is_free(&self, state: &State, lane: Lane, since: Instant) -> bool {
         let cores = cores();
         let quiet = state.running(Lane::Quiet);
         match lane {
             Lane::Compile => state.running(Lane::Compile) < cores && quiet == 0,
-            Lane::Checks => {
-                let running = state.running(Lane::Checks);
+            Lane::Checks if state.waits(Lane::Long) => false,
+            Lane::Checks | Lane::Long => {
+                let running = state.checks();
                 let always = self.most.min(if quiet > 0 { cores } else { cores * CHECKS_PER_BUSY_CORE });
                 running < always || (running < self.most && quiet == 0 && queue_is_short())
             }
             Lane::Quiet => {
                 let others_wait =
-                    [Lane::Compile, Lane::Checks].iter().any(|lane| !state.queues[*lane as usize].is_empty());
-                let alone =
-                    !others_wait && state.running(Lane::Compile) == 0 && state.running(Lane::Checks) <= cores;
+                    [Lane::Compile, Lane::Long, Lane::Checks].into_iter().any(|lane| state.waits(lane));
+                let alone = !others_wait && state.running(Lane::Compile) == 0 && state.checks() <= cores;
                 let calm = since.elapsed() > PATIENCE || queue_is_short();
                 quiet < cores.min(self.most) && (quiet > 0 || alone) && calm
             }

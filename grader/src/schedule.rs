@@ -269,7 +269,7 @@ impl Run<'_> {
     fn ask_with_retry(&self, check: &'static Check) -> Asked {
         let mut passed = 0;
         for _ in 0..self.plan.repeat {
-            let lane = if check.setup.quiet { Lane::Quiet } else { Lane::Checks };
+            let lane = if self.begins_early(check) { Lane::Long } else { Lane::Checks };
             let mut answer = self.ask(check, lane);
             if matches!(answer, Ok(Answer { verdict: Verdict::Broke(_), .. }) | Err(_)) {
                 answer = self.ask(check, Lane::Quiet);
@@ -278,7 +278,7 @@ impl Run<'_> {
                 Ok(answer) if answer.verdict == Verdict::Pass => {
                     passed += 1;
                     if passed == self.plan.repeat {
-                        let answer = match self.behaves_unwatched(check, lane) {
+                        let answer = match self.behaves_unwatched(check) {
                             Some(finding) => answer.failed(finding),
                             None => answer,
                         };
@@ -290,6 +290,17 @@ impl Run<'_> {
             }
         }
         broken(check, Breakdown::new("asked no time at all", "repeat at least once"))
+    }
+
+    /// Whether a check is long, or one that a long one comes after.
+    fn begins_early(&self, check: &Check) -> bool {
+        let suite = self.subject.suite;
+        let named = |name: &str| suite.all().find(|other| other.name == name);
+        suite.all().filter(|other| other.long).any(|long| {
+            // A table in which two checks come after each other must not hold up this search.
+            let chain = std::iter::successors(Some(long), |last| last.after.and_then(named));
+            chain.take(suite.all().count()).any(|earlier| earlier.name == check.name)
+        })
     }
 
     /// Whether a check is the one of some program's that is asked without a recorder too.
@@ -308,7 +319,7 @@ impl Run<'_> {
     /// A program can find out that it is traced, and behave only then. So one check of each program, chosen by the seed,
     /// is asked again without a recorder when it has passed, and must pass as well; a finding counts when it can be had
     /// again.
-    fn behaves_unwatched(&self, check: &'static Check, lane: Lane) -> Option<Box<Finding>> {
+    fn behaves_unwatched(&self, check: &'static Check) -> Option<Box<Finding>> {
         if !self.plan.trace || !self.is_sampled(check) {
             return None;
         }
@@ -316,7 +327,7 @@ impl Run<'_> {
             Verdict::Fail(finding) => Some(finding),
             _ => None,
         };
-        let mut finding = fails(lane)?;
+        let mut finding = fails(Lane::Checks)?;
         let again = fails(Lane::Quiet).is_some()
             && self.ask(check, Lane::Quiet).is_ok_and(|answer| answer.verdict == Verdict::Pass);
         if !again {

@@ -126,6 +126,7 @@ pub const CHECKS: &[Check] = &[
         ["fork-wait"],
         "Does the parent go on waiting when signals come that it need not care about?"
     )
+    .long()
     .after("parent_waits_and_reports")
     .handout("Signals while you sleep or wait")
     .recorder(),
@@ -137,6 +138,7 @@ pub const CHECKS: &[Check] = &[
         ["fork-zombie"],
         "Does a program sleep its whole interval when signals come?"
     )
+    .long()
     .after("zombie_until_the_parent_waits")
     .handout("Signals while you sleep or wait")
     .recorder(),
@@ -148,6 +150,7 @@ pub const CHECKS: &[Check] = &[
         ["fork-nowait", "fork-wait", "fork-reap", "fork-many"],
         "Do the other programs sleep their whole intervals, too?"
     )
+    .long()
     .handout("Signals while you sleep or wait")
     .recorder(),
     check!(
@@ -168,9 +171,9 @@ pub const CHECKS: &[Check] = &[
         ["fork-many"],
         "Does child 257 end with code 1, and is each of 258 children reported once?"
     )
+    .long()
     .after("every_child_is_reaped")
-    .handout("Many children")
-    .quiet(),
+    .handout("Many children"),
     check!(
         many::many_children_in_a_storm_of_signals,
         "fork.11",
@@ -179,9 +182,9 @@ pub const CHECKS: &[Check] = &[
         ["fork-many"],
         "Are 200 children all reaped while signals rain down on their parent?"
     )
+    .long()
     .after("every_child_is_reaped")
     .handout("Signals while you sleep or wait")
-    .quiet()
     .recorder(),
 ];
 

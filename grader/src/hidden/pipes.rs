@@ -87,6 +87,7 @@ pub const CHECKS: &[Check] = &[
         ["pipeline"],
         "Does the program end when every stage has ended by itself, and not before?"
     )
+    .long()
     .after("two_and_three_stages_are_joined")
     .handout("How it ends")
     .recorder(),

@@ -115,6 +115,7 @@ pub const CHECKS: &[Check] = &[
         ["raw-ping"],
         "On a loopback that does not answer: does the program see its own request for what it is?"
     )
+    .long()
     .net_raw()
     .after("answer_is_printed")
     .handout("Which answer is mine?"),
@@ -126,6 +127,7 @@ pub const CHECKS: &[Check] = &[
         ["raw-ping"],
         "Is a reply with another identifier passed over?"
     )
+    .long()
     .network(Network::Pair)
     .net_raw()
     .after("answer_is_printed")
@@ -138,6 +140,7 @@ pub const CHECKS: &[Check] = &[
         ["raw-ping"],
         "Is a late reply to the request before passed over?"
     )
+    .long()
     .network(Network::Pair)
     .net_raw()
     .after("requests_are_numbered")
@@ -150,6 +153,7 @@ pub const CHECKS: &[Check] = &[
         ["raw-ping"],
         "Is a reply that comes from another host passed over?"
     )
+    .long()
     .network(Network::Pair)
     .net_raw()
     .after("answer_is_printed")
@@ -174,9 +178,9 @@ pub const CHECKS: &[Check] = &[
         ["raw-ping"],
         "After the timeout without an answer, does the program go on, and end with status 1 whatever comes later?"
     )
+    .long()
     .network(Network::Pair)
     .net_raw()
-    .quiet()
     .after("requests_are_numbered")
     .handout("Which answer is mine?"),
     check!(
@@ -187,9 +191,9 @@ pub const CHECKS: &[Check] = &[
         ["raw-ping"],
         "Is the timeout kept, also when packets for others keep coming?"
     )
+    .long()
     .network(Network::Pair)
     .net_raw()
-    .quiet()
     .after("answer_is_printed")
     .handout("Which answer is mine?"),
     check!(

@@ -270,6 +270,7 @@ pub const CHECKS: &[Check] = &[
         ["iterative-server"],
         "Does the iterative server wait while no descriptor is free, and go on afterwards?"
     )
+    .long()
     .recorder()
     .after("iterative_speaks_the_protocol")
     .handout("What the checks will ask"),
@@ -281,6 +282,7 @@ pub const CHECKS: &[Check] = &[
         ["forking-server"],
         "Does the forking server wait while no descriptor is free, and go on afterwards?"
     )
+    .long()
     .recorder()
     .after("forking_speaks_the_protocol")
     .handout("What the checks will ask"),
@@ -292,6 +294,7 @@ pub const CHECKS: &[Check] = &[
         ["threaded-server"],
         "Does the threaded server wait while no descriptor is free, and go on afterwards?"
     )
+    .long()
     .recorder()
     .after("threaded_speaks_the_protocol")
     .handout("What the checks will ask"),
@@ -303,6 +306,7 @@ pub const CHECKS: &[Check] = &[
         ["select-server"],
         "Does the select server wait while no descriptor is free, and go on afterwards?"
     )
+    .long()
     .recorder()
     .after("select_speaks_the_protocol")
     .handout("What the checks will ask"),
@@ -374,6 +378,7 @@ pub const CHECKS: &[Check] = &[
         ["select-server"],
         "Are 2000 clients served at once?"
     )
+    .long()
     .unrecorded()
     .after("select_speaks_the_protocol")
     .handout("One loop for all"),

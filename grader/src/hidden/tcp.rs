@@ -230,6 +230,7 @@ pub const CHECKS: &[Check] = &[
         ["upload-client"],
         "Is a receipt cut short, or a lost server, an error?"
     )
+    .long()
     .after("upload_client_ends_its_direction")
     .handout("When the peer is gone"),
     check!(

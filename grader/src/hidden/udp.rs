@@ -55,6 +55,7 @@ pub const CHECKS: &[Check] = &[
         ["udp-client"],
         "Does the client wait without using processor time?"
     )
+    .long()
     .recorder()
     .after("client_prints_the_answer")
     .handout("What your programs must do"),
@@ -125,8 +126,8 @@ pub const CHECKS: &[Check] = &[
         ["udp-client"],
         "Does the client ask again in time, exactly as often as it may, and then give up?"
     )
+    .long()
     .recorder()
-    .quiet()
     .after("client_asks_with_two_bytes")
     .handout("When nothing comes back"),
     check!(
@@ -137,8 +138,8 @@ pub const CHECKS: &[Check] = &[
         ["udp-client"],
         "Does the client go on waiting when junk comes, and then ask again?"
     )
+    .long()
     .recorder()
-    .quiet()
     .after("asks_again_when_nothing_comes")
     .handout("When nothing comes back"),
     check!(
@@ -149,6 +150,7 @@ pub const CHECKS: &[Check] = &[
         ["udp-client"],
         "Does the client get its answer when the first request or answer is lost?"
     )
+    .long()
     .after("client_prints_the_answer")
     .handout("When nothing comes back"),
     check!(

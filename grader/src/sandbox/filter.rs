@@ -6,6 +6,7 @@
 //! because they also refuse seccomp() itself.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use libc::{AF_BLUETOOTH, AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, ENOSYS, EPERM, c_long};
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq, Ne};
@@ -101,8 +102,18 @@ const FAMILIES: [i32; 5] = [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_BLUETOOTH
 /// any there is no recorder. Without `sockets`, every socket is refused. Without a pid namespace, so is a signal to
 /// everybody: it would reach whatever else the user runs.
 pub fn filters(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfProgram>, Breakdown> {
-    build(traced, sockets, pid_namespace)
-        .map_err(|error| Breakdown::system("cannot build the system-call filter", error))
+    type Key = (Vec<i64>, bool, bool);
+    // An arena starts many programs behind the same filters.
+    static BUILT: Mutex<BTreeMap<Key, Vec<BpfProgram>>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (traced.to_vec(), sockets, pid_namespace);
+    if let Some(filters) = built.get(&key) {
+        return Ok(filters.clone());
+    }
+    let filters = build(traced, sockets, pid_namespace)
+        .map_err(|error| Breakdown::system("cannot build the system-call filter", error))?;
+    built.insert(key, filters.clone());
+    Ok(filters)
 }
 
 fn build(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfProgram>, BackendError> {
@@ -182,9 +193,47 @@ fn rule(arguments: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, BackendErr
     SeccompRule::new(conditions)
 }
 
-fn compile(rules: Rules, matched: SeccompAction) -> Result<BpfProgram, BackendError> {
+/// Compiles rules to a program that looks only at the rules near a call's number. seccompiler asks for one number after
+/// the other, and on installation the kernel runs the program for every number there is, which took a third of a
+/// millisecond for each start of a program.
+fn compile(mut rules: Rules, matched: SeccompAction) -> Result<BpfProgram, BackendError> {
+    if rules.len() <= NEAR {
+        return compile_all(rules, matched);
+    }
+    let mut parts = Vec::new();
+    while !rules.is_empty() {
+        let next = rules.keys().nth(NEAR).copied();
+        let later = next.map(|next| rules.split_off(&next)).unwrap_or_default();
+        let first = rules.keys().next().copied().unwrap_or_default();
+        parts.push((first, compile_all(std::mem::replace(&mut rules, later), matched.clone())?));
+    }
+    Ok(choose(&parts))
+}
+
+/// How many calls are asked for one after the other.
+const NEAR: usize = 8;
+
+fn compile_all(rules: Rules, matched: SeccompAction) -> Result<BpfProgram, BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     SeccompFilter::new(rules, SeccompAction::Allow, matched, arch)?.try_into()
+}
+
+/// A program that goes to the last of these whole programs whose first number is not above that of the call. (Of a
+/// foreign architecture the numbers mean nothing here, and each program refuses it first of all.)
+fn choose(parts: &[(i64, BpfProgram)]) -> BpfProgram {
+    if let [(_, only)] = parts {
+        return only.clone();
+    }
+    let load = instruction(LOAD, 0, 0, 0);
+    let (earlier, later) = parts.split_at(parts.len() / 2);
+    let border = later[0].0;
+    let (earlier, later) = (choose(earlier), choose(later));
+    // The jumps of a condition reach no more than 255 instructions far.
+    let to_later = instruction((libc::BPF_JMP | libc::BPF_JA) as u16, 0, 0, earlier.len() as u32);
+    let mut program = vec![load, instruction(JUMP_IF_AT_LEAST, 0, 1, border as u32), to_later];
+    program.extend(earlier);
+    program.extend(later);
+    program
 }
 
 /// seccompiler leaves the data bits of TRAP empty; there the errno stands that the recorder puts in place of a result.
@@ -201,14 +250,82 @@ fn with_errno(mut program: BpfProgram, errno: i32) -> BpfProgram {
 /// Calls by x32 numbers (bit 30 set) pass the same architecture check as those of x86-64 and would pass every list of
 /// numbers: they are unknown here.
 fn x32_is_unknown() -> BpfProgram {
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let jump = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
-    let ret = (libc::BPF_RET | libc::BPF_K) as u16;
-    let instruction = |code, jt, jf, k| seccompiler::sock_filter { code, jt, jf, k };
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     vec![
-        instruction(load, 0, 0, 0),
-        instruction(jump, 0, 1, 0x4000_0000),
-        instruction(ret, 0, 0, libc::SECCOMP_RET_ERRNO | ENOSYS as u32),
-        instruction(ret, 0, 0, libc::SECCOMP_RET_ALLOW),
+        instruction(LOAD, 0, 0, 0),
+        instruction(JUMP_IF_AT_LEAST, 0, 1, 0x4000_0000),
+        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | ENOSYS as u32),
+        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ]
+}
+
+/// Loads a word of `seccomp_data`; the first one is the number of the call.
+const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const JUMP_IF_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+
+fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> seccompiler::sock_filter {
+    seccompiler::sock_filter { code, jt, jf, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NEAR, Rules, calls, compile, compile_all, recorded, refused};
+    use crate::recorder::syscalls;
+    use seccompiler::{BpfProgram, SeccompAction};
+
+    // linux/audit.h
+    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+    const AUDIT_ARCH_AARCH64: u32 = 0xc000_00b7;
+
+    /// What a filter says of a call, by the instructions that seccompiler and this module use.
+    fn says(program: &BpfProgram, number: u32, arguments: [u64; 6]) -> u32 {
+        let arch = if cfg!(target_arch = "x86_64") { AUDIT_ARCH_X86_64 } else { AUDIT_ARCH_AARCH64 };
+        let mut data = vec![number, arch, 0, 0];
+        data.extend(arguments.iter().flat_map(|argument| [*argument as u32, (*argument >> 32) as u32]));
+        let (mut place, mut value) = (0, 0);
+        loop {
+            let step = &program[place];
+            place += 1;
+            let jump = |holds: bool| usize::from(if holds { step.jt } else { step.jf });
+            match u32::from(step.code) {
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
+                    value = data[step.k as usize / 4]
+                }
+                code if code == libc::BPF_ALU | libc::BPF_AND | libc::BPF_K => value &= step.k,
+                code if code == libc::BPF_JMP | libc::BPF_JA => place += step.k as usize,
+                code if code == libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K => place += jump(value == step.k),
+                code if code == libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K => place += jump(value >= step.k),
+                code if code == libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K => place += jump(value > step.k),
+                code if code == libc::BPF_RET | libc::BPF_K => return step.k,
+                code => panic!("an instruction that nobody uses: {code:#x}"),
+            }
+        }
+    }
+
+    /// Of arguments that might matter, namespaces' flags among them.
+    const BITS: [u32; 12] = [0, 1, 2, 16, 17, 25, 26, 27, 28, 29, 30, 33];
+
+    fn alike(rules: impl Fn() -> Rules) {
+        let chosen = compile(rules(), SeccompAction::Trap).expect("a filter");
+        let whole = compile_all(rules(), SeccompAction::Trap).expect("a filter");
+        let mut matched = 0;
+        let numbers = (0..600).chain([0x4000_0000, 0x4000_0029, u32::MAX]);
+        for (number, argument) in numbers.flat_map(|number| BITS.map(|bit| (number, 1u64 << bit))) {
+            for arguments in [[0; 6], [argument; 6], [argument, 0, 0, 0, 0, 0], [2, argument, 16, 0, 1, 0]] {
+                let said = says(&chosen, number, arguments);
+                assert_eq!(said, says(&whole, number, arguments), "call {number} with {arguments:?}");
+                matched += u32::from(said == libc::SECCOMP_RET_TRAP);
+            }
+        }
+        assert!(matched > 0);
+    }
+
+    #[test]
+    fn choosing_by_number_changes_nothing() {
+        alike(|| refused().expect("rules"));
+        alike(|| recorded(&syscalls::numbers()).expect("rules"));
+        for count in [1, NEAR, NEAR + 1, 2 * NEAR, 5 * NEAR + 3] {
+            alike(|| calls(&(10..).take(count).collect::<Vec<i64>>()));
+        }
+    }
 }

@@ -14,10 +14,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::plain;
 use crate::ask::Tier;
 
-/// How often to look while a tree is large, and while it is small: in between, a program can take what two processors
-/// can clear in that time.
-const PERIOD_MS: u16 = 20;
+/// How often to look while a tree is small, as all are at first, and while it is large: in between, a program can take
+/// what two processors can clear in that time. (Most programs have ended before the first look.)
 const SMALL_PERIOD_MS: u16 = 60;
+const PERIOD_MS: u16 = 20;
 /// A tree is small below this part of its limit.
 const SMALL: u64 = 8;
 
@@ -48,7 +48,7 @@ impl Watch {
 }
 
 fn watch(tier: Tier, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
-    let mut period = PERIOD_MS;
+    let mut period = SMALL_PERIOD_MS;
     loop {
         let mut ended = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ended, PollTimeout::from(period)) {
