@@ -56,11 +56,16 @@ pub fn become_probe_if_asked() -> Option<ExitCode> {
 
 fn look() -> Probe {
     let no_ptrace = in_child(try_ptrace).err();
-    let entered = in_child(|| match sandbox::enter_arena(Tier::A, crate::schedule::FIRST_UID) {
-        Ok(_) => Ok(()),
-        Err(breakdown) => Err(breakdown.what),
-    });
-    let no_proc = entered.as_ref().map_or(None, |()| in_child(enter_and_mount_proc).err());
+    // Mostly everything works, and then there is no need to ask for less.
+    let no_proc = in_child(enter_and_mount_proc).err();
+    let entered = match no_proc {
+        None => Ok(()),
+        Some(_) => in_child(|| {
+            let arena = sandbox::enter_arena(Tier::A, crate::schedule::FIRST_UID);
+            arena.map(drop).map_err(|breakdown| breakdown.what)
+        }),
+    };
+    let no_proc = no_proc.filter(|_| entered.is_ok());
     let tier = match (&entered, &no_proc) {
         (Err(_), _) => Tier::C,
         (Ok(()), Some(_)) => Tier::B,
