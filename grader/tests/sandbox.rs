@@ -18,6 +18,10 @@ fn main() -> ExitCode {
 
 const IN_FULL: &[Trial] = &[
     Trial { name: "program_is_pid_2", run: program_is_pid_2 },
+    Trial {
+        name: "addresses_are_shown_and_nothing_else_of_proc",
+        run: addresses_are_shown_and_nothing_else_of_proc,
+    },
     Trial { name: "net_raw_and_nothing_else", run: net_raw_and_nothing_else },
 ];
 
@@ -40,6 +44,18 @@ const IN_EVERYWHERE: &[Trial] = &[
 fn program_is_pid_2(arena: Arena) {
     let ended = shell(arena, "echo $$ $PPID; id -u; set -- /proc/[0-9]*; echo $#; ls /proc/sys");
     assert_eq!(ended.output, "2 1\n1000\n2\n", "{ended:?}");
+}
+
+/// Java looks there whether there is IPv6; it is the program's own network that shows.
+fn addresses_are_shown_and_nothing_else_of_proc(arena: Arena) {
+    let script = "cut -c-32 /proc/net/if_inet6; readlink /proc/net; cd /proc; \
+                  for name in sys kallsyms meminfo cpuinfo version mounts bus sysrq-trigger; do \
+                  test -e $name -a ! -L $name && echo $name; done; echo *[a-z]*";
+    for net_raw in [false, true] {
+        let ended = arena::run(arena, |plan| plan.net_raw = net_raw, script);
+        let expected = "00000000000000000000000000000001\nself/net\nself thread-self\n";
+        assert_eq!(ended.output, expected, "{ended:?}");
+    }
 }
 
 fn statuses_are_those_of_the_bare_machine(arena: Arena) {

@@ -177,6 +177,21 @@ impl Process {
         unmet.map_err(|unexplained| self.core.notes(unexplained.sent(self.command())))
     }
 
+    /// Expects its next line on stdout to announce the address to which it was found to be bound. There is more than one
+    /// spelling of an IPv6 address (`0:0:0:0:0:0:0:1` is `::1`), and a socket for both families calls an IPv4 one
+    /// `::ffff:127.0.0.1`.
+    pub fn expect_announced(&mut self) -> Expected {
+        let bound = SocketAddr::new(self.bound().ip().to_canonical(), self.bound().port());
+        let expected = format!("Listening on {bound}");
+        let observed =
+            self.line().map_err(|unexplained| unexplained.note(format!("expected was {expected:?}")))?;
+        let said = observed.strip_prefix("Listening on ").and_then(|said| said.parse::<SocketAddr>().ok());
+        let same =
+            said.is_some_and(|said| (said.ip().to_canonical(), said.port()) == (bound.ip(), bound.port()));
+        let unmet = ensure(same, format!("the line {expected:?}"), format!("the line {observed:?}"));
+        unmet.map_err(|unexplained| self.core.notes(unexplained.sent(self.command())))
+    }
+
     /// Waits until the program itself has ended (its orphans may go on).
     pub fn end(&mut self) -> Expected<Ended> {
         let core = self.core.clone();

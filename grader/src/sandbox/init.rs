@@ -21,8 +21,10 @@ const STATUS: RawFd = 3;
 const HANDSHAKE: RawFd = 4;
 /// The Landlock ruleset; gone at the exec.
 const WALL: RawFd = 5;
+/// What init holds open of `/proc` as long as it lives; gone at the exec.
+pub const PROC: RawFd = 6;
 /// The first descriptor that none of them has.
-const FIRST_CLOSED: u32 = 6;
+const FIRST_CLOSED: u32 = 7;
 
 /// The first byte of what stands on the status pipe: a report, or what failed before the exec.
 pub const REPORT: u8 = b'R';
@@ -168,6 +170,8 @@ unsafe fn place_descriptors(prepared: &Prepared) {
         if let Some(wall) = &prepared.wall {
             libc::dup3(wall.descriptor(), WALL, libc::O_CLOEXEC);
         }
+        // The arena's, until the root puts something of its own there.
+        libc::close(PROC);
         if prepared.trees.is_empty() {
             libc::syscall(libc::SYS_close_range, FIRST_CLOSED, u32::MAX, 0);
         }

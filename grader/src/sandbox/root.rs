@@ -13,6 +13,7 @@ use libc::c_int;
 use nix::errno::Errno;
 
 use super::Plan;
+use super::init::PROC;
 use super::tree::Place;
 use crate::ask::Tier;
 use crate::verdict::Breakdown;
@@ -49,7 +50,7 @@ enum Step {
         at: CString,
         options: CString,
     },
-    Proc(CString),
+    Proc,
 }
 
 /// The listed root.
@@ -84,7 +85,7 @@ impl Root {
         self.list_devices()?;
         self.directory("/proc")?;
         match plan.arena.tier {
-            Tier::A => self.steps.push(Step::Proc(text("/proc")?)),
+            Tier::A => self.steps.push(Step::Proc),
             // The dynamic linker and rustc's own tools find what belongs to them by /proc/self/exe. What this shows of
             // other processes is what everybody may read.
             _ if place.directory.is_some() => self.bind(Path::new("/proc"), Path::new("/proc"))?,
@@ -309,12 +310,32 @@ impl Step {
                 mount(c"tmp", at, Some(c"tmpfs"), flags, Some(options))
                     .map_err(|errno| (c"mount /tmp", errno))
             }
-            Self::Proc(at) => {
-                let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_RDONLY;
-                let options = Some(c"subset=pid");
-                mount(c"proc", at, Some(c"proc"), flags, options).map_err(|errno| (c"mount /proc", errno))
-            }
+            Self::Proc => mount_proc().map_err(|errno| (c"mount /proc", errno)),
         }
+    }
+}
+
+/// Mounts a `/proc` in which processes are to be seen and nothing of the machine, and besides them `/proc/net`: the link
+/// to `self/net`, where the addresses of a process's own network stand. Java asks there whether there is IPv6 at all.
+///
+/// With `subset=pid` the kernel finds no name any more that is not a process's; but it keeps those that it knows and that
+/// are in use. So the link is looked up first, and init holds it open as long as the program lives.
+fn mount_proc() -> Result<(), Errno> {
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_RDONLY;
+    mount(c"proc", c"/proc", Some(c"proc"), flags, None)?;
+    // SAFETY: a literal path, and a place that nothing else has. Where there is no such link, there is none to be shown.
+    unsafe {
+        let link = libc::open(c"/proc/net".as_ptr(), libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC);
+        if link != PROC {
+            libc::dup3(link, PROC, libc::O_CLOEXEC);
+            libc::close(link);
+        }
+    }
+    mount(c"proc", c"/proc", None, flags | libc::MS_REMOUNT, Some(c"subset=pid"))?;
+    // SAFETY: a literal path. A kernel that does not know the option, or does not take it now, must not go unnoticed.
+    match done(unsafe { libc::access(c"/proc/sys".as_ptr(), libc::F_OK) }) {
+        Ok(()) => Err(Errno::ENOTSUP),
+        Err(_) => Ok(()),
     }
 }
 

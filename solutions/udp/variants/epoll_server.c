@@ -75,7 +75,15 @@ int main(int argc, char **argv) {
         char name[INET6_ADDRSTRLEN], service[8];
         getnameinfo((struct sockaddr *)&address, length, name, sizeof name, service, sizeof service,
                     NI_NUMERICHOST | NI_NUMERICSERV);
-        printf(address.ss_family == AF_INET6 ? "Listening on [%s]:%s\n" : "Listening on %s:%s\n", name, service);
+        if (address.ss_family == AF_INET6) {
+            // As Java and others spell it: every group, without the abbreviation.
+            const unsigned char *b = ((struct sockaddr_in6 *)&address)->sin6_addr.s6_addr;
+            printf("Listening on [");
+            for (int i = 0; i < 16; i += 2) printf(i ? ":%x" : "%x", b[i] << 8 | b[i + 1]);
+            printf("]:%s\n", service);
+        } else {
+            printf("Listening on %s:%s\n", name, service);
+        }
         if (fflush(stdout)) {
             perror("cannot write to stdout");
             return 1;

@@ -52,7 +52,7 @@ pub fn servers_announce_the_port_they_got(bench: &mut Bench) -> Result<(), Stop>
         server
             .until_listening(None)
             .because("with port 0 the system picks a port, and the server listens on it")?;
-        server.expect_line(&format!("Listening on {}", server.bound())).because(ANNOUNCES)?;
+        server.expect_announced().because(ANNOUNCES)?;
         expect_served(bench, &server)?;
         server.kill();
 
@@ -61,7 +61,7 @@ pub fn servers_announce_the_port_they_got(bench: &mut Bench) -> Result<(), Stop>
     }
     let mut server = bench.start("select-server", &["--host", "::1", "--port", "0"])?;
     server.until_listening(None).because("--host takes an IPv6 address too")?;
-    server.expect_line(&format!("Listening on [::1]:{}", server.bound().port())).because(ANNOUNCES)
+    server.expect_announced().because(ANNOUNCES)
 }
 
 /// Expects of a server whose stdout is full that it says so by its status, or that it serves nevertheless.

@@ -52,8 +52,7 @@ pub fn servers_speak_both_families(bench: &mut Bench) -> Result<(), Stop> {
         server.end().because(ENDS)?.expect_status(0).because(ENDS)?;
 
         let mut server = bench.tcp_server(program, &["--host", "::1", "--port", "0"], 0)?;
-        let announced = format!("Listening on {}", server.bound());
-        server.expect_line(&announced).because("an IPv6 address stands in brackets before its port")?;
+        server.expect_announced().because("an IPv6 address stands in brackets before its port")?;
     }
     Ok(())
 }

@@ -68,15 +68,14 @@ fn chosen_port_is_announced(bench: &Bench, program: &str) -> Result<(), Stop> {
     bench
         .ensure(bound == elsewhere(0).ip(), "bound to 127.0.0.7", format!("bound to {bound}"))
         .because("--host says which of its addresses the server binds")?;
-    let announced = format!("Listening on 127.0.0.7:{}", server.local().port());
-    server.expect_line(&announced).because(SAYS)?;
+    server.expect_announced().because(SAYS)?;
     for _ in 0..2 {
         serves(bench, &server, program, "each of --count connections is served")?;
     }
     let ended = server.end().because(ENDS)?;
     ended.expect_status(0).because(ENDS)?;
     ended
-        .expect_stdout(format!("{announced}\n"))
+        .expect_stdout(format!("Listening on 127.0.0.7:{}\n", server.local().port()))
         .because("a server prints no other lines on stdout: diagnostics go to stderr")
 }
 

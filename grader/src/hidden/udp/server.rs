@@ -24,7 +24,7 @@ pub fn announces_the_port_it_got(bench: &mut Bench) -> Result<(), Stop> {
         bench
             .ensure(there == asked, format!("bound to {asked}"), format!("bound to {there}"))
             .because("--host says which of its addresses the server binds")?;
-        server.expect_line(&format!("Listening on {asked}")).because(because)?;
+        server.expect_announced().because(because)?;
         let value = telling(bench, 1);
         let peer = bench.udp_peer()?;
         ask(&peer, &server, value)?;
@@ -197,8 +197,7 @@ pub fn serves_ipv6(bench: &mut Bench) -> Result<(), Stop> {
     expect_answer(bench, &peer, value).because("with an IPv6 address for --host the server serves IPv6")?;
 
     let mut server = bench.udp_server("udp-server", &["--host", "::1", "--port", "0"], 0)?;
-    let announced = format!("Listening on {}", server.bound());
-    server.expect_line(&announced).because("an IPv6 address stands in brackets before its port")
+    server.expect_announced().because("an IPv6 address stands in brackets before its port")
 }
 
 pub fn server_tries_each_address(bench: &mut Bench) -> Result<(), Stop> {
