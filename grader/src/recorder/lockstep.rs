@@ -17,6 +17,7 @@ use crate::recording::{Act, descends};
 
 use super::Point;
 use super::ptrace::{self, Stop};
+use super::registers;
 use super::shared::state;
 use super::trace::Tracer;
 
@@ -29,9 +30,10 @@ const STEP: Duration = Duration::from_millis(5);
 /// After so many instructions the threads run freely: several times what a program needs that was compiled without any
 /// optimisation; an interpreter needs more. A number of steps, and not a time, so that a busy machine does not matter.
 const MOST_STEPS: u64 = 40_000;
-/// `si_code` of a SIGTRAP after a single step: over a call, and over any other instruction.
+/// `si_code` of a SIGTRAP after a single step: over a call, over any other instruction, and into a signal's handler.
 const TRAP_BRKPT: i32 = 1;
 const TRAP_TRACE: i32 = 2;
+const TRAP_HANDLER: i32 = libc::SIGTRAP;
 /// How many instructions run between two looks at what else happened.
 const STEPS_IN_A_ROW: u64 = 64;
 /// After so many instructions the recorder's thread looks what the bench wants.
@@ -43,6 +45,8 @@ pub struct Holds {
     points: Vec<(String, Point)>,
     held: Vec<(i32, Held)>,
     lockstep: Option<Lockstep>,
+    /// Whether any thread was ever run instruction by instruction.
+    stepped: bool,
 }
 
 /// Where a thread is held, and so how it goes on.
@@ -108,6 +112,15 @@ impl Lockstep {
             }
         }
     }
+}
+
+/// Makes a thread run freely that steps though nobody asks it to. A program that saves its flags while it steps (as Go's
+/// runtime does where it preempts a goroutine) saves the trap flag with them, and steps again once it has restored
+/// them, perhaps long afterwards and in another thread.
+fn forget_steps(pid: i32) -> bool {
+    let Some(mut registers) = registers::get(pid) else { return false };
+    registers.clear_trap_flag();
+    registers::set(pid, &registers)
 }
 
 impl Point {
@@ -276,6 +289,7 @@ impl Tracer {
         if let Some(thread) = self.threads.get_mut(&pid) {
             thread.steps = true;
         }
+        self.holds.stepped = true;
         ptrace::step(pid, signal).is_ok()
     }
 
@@ -341,10 +355,14 @@ impl Tracer {
         self.set_runner(pid, State::Ready)
     }
 
-    /// Whether a SIGTRAP is the end of a step.
+    /// Whether a SIGTRAP is the work of the recorder: the end of a step, or what is left of one.
     pub(super) fn is_step(&mut self, pid: i32, information: Option<&libc::siginfo_t>) -> bool {
         let steps = self.threads.get_mut(&pid).is_some_and(|thread| std::mem::take(&mut thread.steps));
-        steps && information.is_some_and(|information| matches!(information.si_code, TRAP_BRKPT | TRAP_TRACE))
+        match information.map(|information| information.si_code) {
+            Some(TRAP_BRKPT | TRAP_TRACE | TRAP_HANDLER) if steps => true,
+            Some(TRAP_TRACE) => self.holds.stepped && forget_steps(pid),
+            _ => false,
+        }
     }
 
     /// A thread has begun a call: it has no turns until that is over, and a send or another receive ends its part.

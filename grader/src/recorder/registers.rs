@@ -70,6 +70,12 @@ impl Registers {
     pub fn stack(&self) -> u64 {
         self.0.rsp
     }
+
+    /// Takes out the flag that stops the thread after every instruction.
+    pub fn clear_trap_flag(&mut self) {
+        const TRAP: u64 = 1 << 8;
+        self.0.eflags &= !TRAP;
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -100,4 +106,7 @@ impl Registers {
     pub fn stack(&self) -> u64 {
         self.0.sp
     }
+
+    /// Nothing to do: here a program's flags do not tell that it is stepped.
+    pub fn clear_trap_flag(&mut self) {}
 }

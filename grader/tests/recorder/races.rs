@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use grader::recorder::Point;
+use grader::recording::{Act, Event};
 use grader::sandbox::Arena;
 
 use crate::arena::Trial;
@@ -14,6 +15,7 @@ use crate::scene::Scene;
 pub const TRIALS: &[Trial] = &[
     Trial { name: "lockstep_makes_a_race_certain", run: lockstep_makes_a_race_certain },
     Trial { name: "lockstep_spares_the_careful", run: lockstep_spares_the_careful },
+    Trial { name: "lockstep_leaves_no_trap_behind", run: lockstep_leaves_no_trap_behind },
     Trial { name: "held_thread_waits_for_its_release", run: held_thread_waits_for_its_release },
 ];
 
@@ -62,6 +64,21 @@ fn lockstep_spares_the_careful(arena: Arena) {
         all.sort_unstable();
         assert_eq!(all, (1..=2 * ROUNDS as i64).collect::<Vec<_>>(), "{style}");
     }
+}
+
+fn lockstep_leaves_no_trap_behind(arena: Arena) {
+    let mut scene = Scene::new(arena);
+    let started = scene.start("server", &["threaded-server", "preempted"]);
+    scene.until_recorded("server listens", |recording| listens(recording, "server"));
+    let clients = [connect(), connect()];
+    scene.recorder.interleave("server", 2).unwrap();
+    clients.iter().for_each(|client| (&*client).write_all(b"add 1\n").unwrap());
+    assert_eq!(answer(&clients[0]) + answer(&clients[1]), 1 + 2);
+    assert!(!scene.recorder.interleave("server", 0).unwrap(), "the lockstep did not give up");
+    let trapped = |event: &Event| matches!(event.act, Act::SignalDelivered { signal: libc::SIGTRAP });
+    assert!(!scene.recorder.recording().events.iter().any(trapped), "the program saw a trap");
+    grader::sandbox::kill(grader::ask::Tier::A, &started.init);
+    scene.end("server");
 }
 
 fn held_thread_waits_for_its_release(arena: Arena) {

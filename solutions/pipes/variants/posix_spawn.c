@@ -1,7 +1,9 @@
-/* posix_spawn in the place of fork and exec; the errors of exec come back to the parent. */
+/* posix_spawn in the place of fork and exec; the errors of exec come back to the parent. Meanwhile another thread
+   preempts the first one by a signal now and then, as the runtimes of some languages do (Go). */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -30,6 +32,18 @@ static int spawn(pid_t *pid, char **stage, int in, int out) {
     return error;
 }
 
+static pthread_t first;
+
+static void on_signal(int signal) { (void)signal; }
+
+static void *preempt(void *unused) {
+    for (int i = 0; i < 20; i++) {
+        pthread_kill(first, SIGURG);
+        usleep(10000);
+    }
+    return unused;
+}
+
 int main(int argc, char **argv) {
     char *example[] = {"ls", getenv("HOME"), "|", "grep", "^d", "|", "wc", "-l", NULL};
     char **words = argc > 1 ? argv + 1 : example;
@@ -38,6 +52,11 @@ int main(int argc, char **argv) {
             fprintf(stderr, "usage: pipeline [CMD [ARG]... ['|' CMD [ARG]...]...]\n");
             return 2;
         }
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGURG, &action, NULL);
+    first = pthread_self();
+    pthread_t second;
+    if (!pthread_create(&second, NULL, preempt, NULL)) pthread_detach(second);
     pid_t *pids = calloc(argc + 8, sizeof *pids);
     int born = 0, in = -1, result = 0, refused = 0;
     while (*words && !refused) {
