@@ -322,7 +322,11 @@ impl Step {
 /// are in use. So the link is looked up first, and init holds it open as long as the program lives.
 fn mount_proc() -> Result<(), Errno> {
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_RDONLY;
-    mount(c"proc", c"/proc", Some(c"proc"), flags, None)?;
+    let pids = Some(c"subset=pid");
+    if mount(c"proc", c"/proc", Some(c"proc"), flags, None).is_err() {
+        // A kernel may refuse the whole of it where it grants this part; then there is no such link.
+        return mount(c"proc", c"/proc", Some(c"proc"), flags, pids);
+    }
     // SAFETY: a literal path, and a place that nothing else has. Where there is no such link, there is none to be shown.
     unsafe {
         let link = libc::open(c"/proc/net".as_ptr(), libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC);
@@ -331,7 +335,7 @@ fn mount_proc() -> Result<(), Errno> {
             libc::close(link);
         }
     }
-    mount(c"proc", c"/proc", None, flags | libc::MS_REMOUNT, Some(c"subset=pid"))?;
+    mount(c"proc", c"/proc", None, flags | libc::MS_REMOUNT, pids)?;
     // SAFETY: a literal path. A kernel that does not know the option, or does not take it now, must not go unnoticed.
     match done(unsafe { libc::access(c"/proc/sys".as_ptr(), libc::F_OK) }) {
         Ok(()) => Err(Errno::ENOTSUP),
