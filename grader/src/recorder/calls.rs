@@ -78,6 +78,7 @@ impl Tracer {
         self.forge(pid, &mut call);
         if self.shared.clock.skips() {
             self.take_alarm(pid, &entry);
+            self.take_posix_timer(pid, &entry);
         }
         self.shared.publish(pid, event.filter(|_| untimed));
         if let Some(thread) = self.threads.get_mut(&pid) {

@@ -95,6 +95,11 @@ impl Clock {
         self.readings.store(0, Ordering::Relaxed);
     }
 
+    /// Whether a clock is one of the programs' own, and none of processor time.
+    pub fn is_ours(&self, clock: i32) -> bool {
+        self.base(clock).is_some()
+    }
+
     fn base(&self, clock: i32) -> Option<u64> {
         match clock {
             libc::CLOCK_REALTIME

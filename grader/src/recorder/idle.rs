@@ -77,6 +77,8 @@ enum Due {
     Alarm(i32),
     /// This timer descriptor becomes readable.
     Timer(TimerKey),
+    /// This timer of `timer_create` sends its signal.
+    Posix(TimerKey),
 }
 
 /// How long all threads have slept.
@@ -265,7 +267,8 @@ impl Tracer {
         let alarms =
             self.processes.values().filter_map(|process| Some((process.alarm?.0, Due::Alarm(process.pid))));
         let timers = self.timers.due().map(|(deadline, key)| (deadline, Due::Timer(key)));
-        timeouts.chain(alarms).chain(timers).min()
+        let posix = self.timers.posix.due().map(|(deadline, key)| (deadline, Due::Posix(key)));
+        timeouts.chain(alarms).chain(timers).chain(posix).min()
     }
 
     /// Sets the alarm of `alarm` and `setitimer` on the programs' clock instead of the system's.
@@ -276,6 +279,8 @@ impl Tracer {
         } else if entry.number == libc::SYS_setitimer && a[0] as i32 == libc::ITIMER_REAL {
             let time = |at: u64| memory::timeval(pid, at).filter(|_| a[1] != 0).unwrap_or(0);
             (time(a[1].wrapping_add(16)), time(a[1]))
+        } else if entry.number == libc::SYS_getitimer && a[0] as i32 == libc::ITIMER_REAL {
+            return self.tell_alarm(pid, a[1]);
         } else {
             return;
         };
@@ -293,6 +298,18 @@ impl Tracer {
                 write_time(pid, a[2], every, Unit::Microseconds);
                 write_time(pid, a[2].wrapping_add(16), left, Unit::Microseconds);
             }
+            skip_call(pid, 0);
+        }
+    }
+
+    /// Answers `getitimer`.
+    fn tell_alarm(&mut self, pid: i32, place: u64) {
+        let alarm = self.processes.get(&self.threads[&pid].process).and_then(|process| process.alarm);
+        let (deadline, every) = alarm.unwrap_or((0, 0));
+        let left = deadline.saturating_sub(self.shared.clock.passed());
+        let written = write_time(pid, place, every, Unit::Microseconds)
+            && write_time(pid, place.wrapping_add(16), left, Unit::Microseconds);
+        if written {
             skip_call(pid, 0);
         }
     }
@@ -337,6 +354,7 @@ impl Tracer {
         match due {
             Due::Alarm(pid) => self.ring(pid),
             Due::Timer(key) => self.timers.expire(key),
+            Due::Posix(key) => self.timers.posix.ring(key),
             Due::Timeout(pid) => {
                 let call = self.threads.get_mut(&pid).and_then(|thread| thread.call.as_mut());
                 if let Some(timeout) = call.and_then(|call| call.timeout.as_mut()) {
@@ -425,7 +443,8 @@ fn is_alarm(_number: i64) -> bool {
     false
 }
 
-fn write_time(pid: i32, place: u64, time: u64, unit: Unit) -> bool {
+/// Writes a time as `timespec` or `timeval` into a program's memory.
+pub fn write_time(pid: i32, place: u64, time: u64, unit: Unit) -> bool {
     let part = match unit {
         Unit::Nanoseconds => time % 1_000_000_000,
         Unit::Microseconds => time % 1_000_000_000 / 1000,

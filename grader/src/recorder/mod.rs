@@ -10,6 +10,7 @@ mod inject;
 mod lockstep;
 mod memory;
 pub mod packets;
+mod posix_timers;
 mod ptrace;
 mod registers;
 mod shared;

@@ -5,7 +5,9 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::descriptors;
+use super::idle::{Unit, write_time};
 use super::memory;
+use super::posix_timers::PosixTimers;
 use super::ptrace::Entry;
 use super::trace::Tracer;
 
@@ -19,6 +21,8 @@ pub type TimerKey = (i32, i32);
 #[derive(Debug, Default)]
 pub struct Timers {
     running: Vec<Timer>,
+    /// Those of `timer_create`.
+    pub posix: PosixTimers,
 }
 
 #[derive(Debug)]
@@ -50,17 +54,38 @@ impl Timers {
     /// Forgets the timers of a process that has ended.
     pub fn forget(&mut self, process: i32) {
         self.running.retain(|timer| timer.key.0 != process);
+        self.posix.forget(process);
+    }
+
+    /// A process loads another program: its descriptors stay, its other timers do not (execve(2)).
+    pub fn loaded(&mut self, process: i32) {
+        self.posix.forget(process);
+    }
+
+    /// After how long a timer descriptor ends again and again, and when it ends next.
+    fn setting(&self, key: TimerKey) -> Option<(u64, u64)> {
+        self.running.iter().find(|timer| timer.key == key).map(|timer| (timer.interval, timer.deadline))
     }
 }
 
 impl Tracer {
-    /// At the exit of `timerfd_settime`: takes the timer over.
+    /// At the exit of `timerfd_settime`: takes the timer over. At that of `timerfd_gettime`: says what it took over. At
+    /// that of `timer_create`: learns of the timer.
     pub(super) fn take_timer(&mut self, pid: i32, entry: &Entry) {
-        if entry.number != libc::SYS_timerfd_settime {
-            return;
-        }
         let (a, process) = (entry.arguments, self.threads[&pid].process);
         let key = (process, a[0] as i32);
+        match entry.number {
+            libc::SYS_timerfd_settime => {}
+            libc::SYS_timerfd_gettime => {
+                if let Some((interval, deadline)) = self.timers.setting(key) {
+                    let left = deadline.saturating_sub(self.shared.clock.passed());
+                    write_setting(pid, a[1], interval, left);
+                }
+                return;
+            }
+            libc::SYS_timer_create => return self.learn_posix_timer(pid, entry),
+            _ => return,
+        }
         self.timers.running.retain(|timer| timer.key != key);
         let interval = memory::timespec(pid, a[2]).unwrap_or(0);
         let value = memory::timespec(pid, a[2] + 16).unwrap_or(0);
@@ -74,6 +99,12 @@ impl Tracer {
         let deadline = clock.passed().saturating_add(left);
         self.timers.running.push(Timer { key, copy, deadline, interval });
     }
+}
+
+/// Writes an `itimerspec` into a program's memory.
+pub fn write_setting(pid: i32, place: u64, interval: u64, left: u64) -> bool {
+    write_time(pid, place, interval, Unit::Nanoseconds)
+        && write_time(pid, place.wrapping_add(16), left, Unit::Nanoseconds)
 }
 
 /// Sets a timer to end once, after so long.

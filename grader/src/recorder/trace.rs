@@ -331,6 +331,7 @@ impl Tracer {
         let process = self.threads[&pid].process;
         if let Some(process) = self.processes.get_mut(&process) {
             process.loaded();
+            self.timers.loaded(process.pid);
         }
         self.skip_vdso(pid);
         self.go_on(pid, 0);

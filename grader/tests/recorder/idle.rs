@@ -14,6 +14,7 @@ pub const TRIALS: &[Trial] = &[
     Trial { name: "every_wait_is_skipped", run: every_wait_is_skipped },
     Trial { name: "signal_ends_a_skipped_sleep", run: signal_ends_a_skipped_sleep },
     Trial { name: "alarm_rings_on_the_programs_clock", run: alarm_rings_on_the_programs_clock },
+    Trial { name: "posix_timers_go_by_the_programs_clock", run: posix_timers_go_by_the_programs_clock },
     Trial { name: "python_sleeps_too", run: python_sleeps_too },
 ];
 
@@ -59,6 +60,15 @@ fn alarm_rings_on_the_programs_clock(arena: Arena) {
     scene.start("program", &["alarm"]);
     scene.end("program");
     assert_eq!(scene.output("program"), "3 7 20\n");
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+fn posix_timers_go_by_the_programs_clock(arena: Arena) {
+    let mut scene = Scene::skipping(arena);
+    let start = Instant::now();
+    scene.start("program", &["posix-timers"]);
+    scene.end("program");
+    assert_eq!(scene.output("program"), "5.0 1.5 1.5 0 1 1 77 0.0 3.5 7.0\n");
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 

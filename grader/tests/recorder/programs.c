@@ -156,6 +156,69 @@ static int sleep_and_signal(void) {
 }
 
 /* Every way of waiting for half a second; prints how long each took. */
+static int tell[2];
+
+static void in_a_thread(union sigval value) { write(tell[1], value.sival_ptr, 1); }
+
+/* What the timers of timer_create measure, however they tell: by a handler, by a signal that is waited for, by a thread. */
+static int posix_timers(void) {
+    struct timespec t0, t1;
+    struct itimerspec every = {{1, 500000000}, {2, 0}}, once = {{0, 0}, {0, 0}}, old;
+    struct sigaction action = {.sa_handler = ignore};
+    timer_t first, second, third;
+    sigset_t set, none;
+    siginfo_t told;
+    char byte = 't';
+    sigemptyset(&set);
+    sigemptyset(&none);
+    sigaddset(&set, SIGALRM);
+    sigaddset(&set, SIGRTMIN + 1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    sigaction(SIGALRM, &action, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &t0);
+    timer_create(CLOCK_MONOTONIC, NULL, &first);
+    timer_settime(first, 0, &every, NULL);
+    for (int i = 0; i < 3; i++) sigsuspend(&none);
+    clock_gettime(CLOCK_MONOTONIC, &t1);
+    printf("%.1f ", t1.tv_sec - t0.tv_sec + (t1.tv_nsec - t0.tv_nsec) / 1e9);
+    timer_settime(first, 0, &once, &old);
+    printf("%.1f %.1f ", old.it_interval.tv_sec + old.it_interval.tv_nsec / 1e9,
+           old.it_value.tv_sec + old.it_value.tv_nsec / 1e9);
+    timer_gettime(first, &old);
+    printf("%d ", old.it_value.tv_sec || old.it_value.tv_nsec);
+
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1};
+    event.sigev_value.sival_int = 77;
+    timer_create(CLOCK_REALTIME, &event, &second);
+    clock_gettime(CLOCK_REALTIME, &once.it_value);
+    once.it_value.tv_sec += 4;
+    timer_settime(second, TIMER_ABSTIME, &once, NULL);
+    int got = sigwaitinfo(&set, &told);
+    clock_gettime(CLOCK_REALTIME, &t1);
+    t1.tv_nsec -= once.it_value.tv_nsec;
+    printf("%d %d %d %.1f ", got == SIGRTMIN + 1, told.si_code == SI_TIMER, told.si_value.sival_int,
+           t1.tv_sec - once.it_value.tv_sec + t1.tv_nsec / 1e9);
+    timer_delete(second);
+
+    pipe(tell);
+    struct sigevent by_thread = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = in_a_thread};
+    by_thread.sigev_value.sival_ptr = &byte;
+    clock_gettime(CLOCK_MONOTONIC, &t0);
+    timer_create(CLOCK_MONOTONIC, &by_thread, &third);
+    timer_settime(third, 0, &every, NULL);
+    for (int i = 0; i < 2; i++) read(tell[0], &byte, 1);
+    clock_gettime(CLOCK_MONOTONIC, &t1);
+    printf("%.1f ", t1.tv_sec - t0.tv_sec + (t1.tv_nsec - t0.tv_nsec) / 1e9);
+    timer_delete(third);
+
+    struct itimerval alarm_in = {{0, 0}, {9, 0}}, left;
+    setitimer(ITIMER_REAL, &alarm_in, NULL);
+    sleep(2);
+    getitimer(ITIMER_REAL, &left);
+    printf("%.1f\n", left.it_value.tv_sec + left.it_value.tv_usec / 1e6);
+    return 0;
+}
+
 static int waits(void) {
     struct timespec half = {0, 500000000}, t0, t1;
     struct timeval half_v = {0, 500000};
@@ -260,6 +323,7 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "zombie")) return zombie(atoi(how));
     if (!strcmp(what, "sleep-and-signal")) return sleep_and_signal();
     if (!strcmp(what, "waits")) return waits();
+    if (!strcmp(what, "posix-timers")) return posix_timers();
     if (!strcmp(what, "alarm")) {
         struct sigaction action = {.sa_handler = ignore};
         sigaction(SIGALRM, &action, NULL);

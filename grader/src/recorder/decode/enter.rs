@@ -362,7 +362,16 @@ fn is_pause(_number: i64) -> bool {
 }
 
 fn timers(call: &Entry) -> Option<Asked> {
-    is_timer(call.number).then(|| Asked::new(Act::Other { arguments: call.arguments[..4].to_vec() }, None))
+    let only_asks = matches!(
+        call.number,
+        libc::SYS_getitimer
+            | libc::SYS_timer_create
+            | libc::SYS_timer_gettime
+            | libc::SYS_timer_delete
+            | libc::SYS_timerfd_gettime
+    );
+    (only_asks || is_timer(call.number))
+        .then(|| Asked::new(Act::Other { arguments: call.arguments[..4].to_vec() }, None))
 }
 
 /// Whether a call starts or stops a timer, after which a program can go on by itself.
