@@ -163,7 +163,7 @@ impl Tracer {
         }
         let act = self.complete(pid, &call, result);
         if let Some(act) = act.filter(|_| result >= 0) {
-            if self.is_held_after(pid, &act) || self.is_parked(pid, &act) {
+            if self.is_held_after(pid, &act) || self.is_parked(pid, &act) || self.sleeps_on(pid, &act) {
                 return;
             }
         }

@@ -70,6 +70,9 @@ struct Lockstep {
     runners: Vec<Runner>,
     turn: usize,
     steps: u64,
+    /// Those that have slept while others ran in turn: nobody's time passes meanwhile, so that a runtime does not find
+    /// that a thread runs for long and preempts it, again and again.
+    sleepers: Vec<i32>,
     /// Whether some were let go because they came to no send.
     gave_up: bool,
     /// Where those that ran in turn, and the recorder's own thread (0), may run otherwise.
@@ -93,6 +96,11 @@ enum State {
 }
 
 impl Lockstep {
+    /// Whether there are threads that run in turn, and none of them is inside a call.
+    fn runs_in_turn(&self) -> bool {
+        !self.runners.is_empty() && self.runners.iter().all(|runner| runner.state != State::Away)
+    }
+
     /// Keeps those that run in turn, and their tracer, on one processor: to wake somebody on another one, for every
     /// instruction, takes several times as long. Where that is not permitted, it takes so long.
     fn share_a_processor(&mut self) {
@@ -211,7 +219,8 @@ impl Tracer {
                 .iter()
                 .filter(|runner| runner.state == State::Ready)
                 .map(|runner| runner.pid);
-            for pid in runners.chain(lockstep.parked.iter().copied()) {
+            for pid in runners.chain(lockstep.parked.iter().copied()).chain(lockstep.sleepers.iter().copied())
+            {
                 self.go_on(pid, 0);
             }
             for (pid, processors) in lockstep.moved {
@@ -219,7 +228,7 @@ impl Tracer {
             }
         }
         if threads > 0 {
-            let (parked, runners) = (Vec::new(), Vec::new());
+            let (parked, runners, sleepers) = (Vec::new(), Vec::new(), Vec::new());
             let (turn, steps, chosen, parked_since) = (0, 0, false, Instant::now());
             let (moved, gave_up) = (Vec::new(), false);
             self.holds.lockstep = Some(Lockstep {
@@ -231,6 +240,7 @@ impl Tracer {
                 runners,
                 turn,
                 steps,
+                sleepers,
                 gave_up,
                 moved,
             });
@@ -259,11 +269,32 @@ impl Tracer {
         true
     }
 
+    /// Whether a thread that has just slept waits until those that run in turn are done.
+    pub(super) fn sleeps_on(&mut self, pid: i32, act: &Act) -> bool {
+        if !matches!(act, Act::Sleep { .. }) || self.holds.lockstep.is_none() {
+            return false;
+        }
+        let who = self.name_of(pid).unwrap_or_default();
+        let lockstep = self.holds.lockstep.as_mut().filter(|lockstep| descends(&who, &lockstep.who));
+        let Some(lockstep) = lockstep.filter(|lockstep| lockstep.runs_in_turn()) else { return false };
+        lockstep.sleepers.push(pid);
+        true
+    }
+
+    /// Lets those go on that have slept, once somebody who ran in turn may wait for them.
+    fn wake_sleepers(&mut self) {
+        let lockstep = self.holds.lockstep.as_mut().filter(|lockstep| !lockstep.runs_in_turn());
+        let woken = lockstep.map(|lockstep| std::mem::take(&mut lockstep.sleepers)).unwrap_or_default();
+        woken.into_iter().for_each(|pid| self.go_on(pid, 0));
+    }
+
     /// Runs the threads in turn until all of them are away or done, or for a while; called whenever the recorder wakes up.
     /// Whether there is more to do.
     pub(super) fn run_lockstep(&mut self) -> bool {
         for _ in 0..STEPS_AT_ONCE {
-            let Some(pid) = self.next_turn() else { return false };
+            let turn = self.next_turn();
+            self.wake_sleepers();
+            let Some(pid) = turn else { return false };
             if !self.step(pid, 0) {
                 self.leave_lockstep(pid);
                 continue;
@@ -378,6 +409,7 @@ impl Tracer {
     pub(super) fn leave_lockstep(&mut self, pid: i32) {
         if let Some(lockstep) = self.holds.lockstep.as_mut() {
             lockstep.parked.retain(|parked| *parked != pid);
+            lockstep.sleepers.retain(|sleeper| *sleeper != pid);
             lockstep.runners.retain(|runner| runner.pid != pid);
         }
     }

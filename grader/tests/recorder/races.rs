@@ -16,6 +16,7 @@ pub const TRIALS: &[Trial] = &[
     Trial { name: "lockstep_makes_a_race_certain", run: lockstep_makes_a_race_certain },
     Trial { name: "lockstep_spares_the_careful", run: lockstep_spares_the_careful },
     Trial { name: "lockstep_leaves_no_trap_behind", run: lockstep_leaves_no_trap_behind },
+    Trial { name: "no_clock_preempts_the_lockstep", run: no_clock_preempts_the_lockstep },
     Trial { name: "held_thread_waits_for_its_release", run: held_thread_waits_for_its_release },
 ];
 
@@ -66,19 +67,31 @@ fn lockstep_spares_the_careful(arena: Arena) {
     }
 }
 
-fn lockstep_leaves_no_trap_behind(arena: Arena) {
+/// Two clients of a careful server in one lockstep, and whether that came to its end.
+fn one_lockstep(arena: Arena, style: &str) -> (Scene, bool) {
     let mut scene = Scene::new(arena);
-    let started = scene.start("server", &["threaded-server", "preempted"]);
+    let started = scene.start("server", &["threaded-server", style]);
     scene.until_recorded("server listens", |recording| listens(recording, "server"));
     let clients = [connect(), connect()];
     scene.recorder.interleave("server", 2).unwrap();
     clients.iter().for_each(|client| (&*client).write_all(b"add 1\n").unwrap());
-    assert_eq!(answer(&clients[0]) + answer(&clients[1]), 1 + 2);
-    assert!(!scene.recorder.interleave("server", 0).unwrap(), "the lockstep did not give up");
-    let trapped = |event: &Event| matches!(event.act, Act::SignalDelivered { signal: libc::SIGTRAP });
-    assert!(!scene.recorder.recording().events.iter().any(trapped), "the program saw a trap");
+    assert_eq!(answer(&clients[0]) + answer(&clients[1]), 1 + 2, "{style}");
+    let to_the_end = scene.recorder.interleave("server", 0).unwrap();
     grader::sandbox::kill(grader::ask::Tier::A, &started.init);
     scene.end("server");
+    (scene, to_the_end)
+}
+
+fn lockstep_leaves_no_trap_behind(arena: Arena) {
+    let (scene, to_the_end) = one_lockstep(arena, "preempted");
+    assert!(!to_the_end, "the lockstep did not give up");
+    let trapped = |event: &Event| matches!(event.act, Act::SignalDelivered { signal: libc::SIGTRAP });
+    assert!(!scene.recorder.recording().events.iter().any(trapped), "the program saw a trap");
+}
+
+fn no_clock_preempts_the_lockstep(arena: Arena) {
+    let (_, to_the_end) = one_lockstep(arena, "ticked");
+    assert!(to_the_end, "the lockstep gave up");
 }
 
 fn held_thread_waits_for_its_release(arena: Arena) {

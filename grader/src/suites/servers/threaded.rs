@@ -80,7 +80,7 @@ pub fn threaded_loses_no_addition(bench: &mut Bench) -> Result<(), Stop> {
 
 const ANSWERED: &str = "every request is answered, however slowly its thread runs";
 /// What a trial may cost to be made again.
-const CHEAP: Duration = Duration::from_millis(60);
+const CHEAP: Duration = Duration::from_millis(500);
 /// How long a slow run may take on the busiest of machines.
 const SLOWLY: Duration = Duration::from_secs(40);
 
