@@ -82,9 +82,11 @@ fn enter_and_mount_proc() -> Result<(), String> {
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
             .map_err(|error| error.to_string())?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
-        // As a program's root does it: nothing is hidden at first.
-        mount(Some("proc"), "/proc", Some("proc"), flags, none).map_err(|error| error.to_string())?;
-        mount(Some("proc"), "/proc", none, flags | MsFlags::MS_REMOUNT, Some("subset=pid"))
+        // As a program's root does it: nothing is hidden at first, where that is permitted.
+        let pids = Some("subset=pid");
+        mount(Some("proc"), "/proc", Some("proc"), flags, none)
+            .and_then(|()| mount(Some("proc"), "/proc", none, flags | MsFlags::MS_REMOUNT, pids))
+            .or_else(|_| mount(Some("proc"), "/proc", Some("proc"), flags, pids))
             .map_err(|error| error.to_string())
     })
 }
