@@ -85,7 +85,7 @@ impl State {
         self.running[lane as usize]
     }
 
-    /// How many checks run that others need not make room for.
+    /// How many checks run outside the quiet lane.
     fn checks(&self) -> usize {
         self.running(Lane::Long) + self.running(Lane::Checks)
     }

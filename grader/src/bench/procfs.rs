@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 
-use crate::sandbox::proc_text;
+use crate::sandbox::{children, proc_text};
 
 /// One process as it is now.
 #[derive(Clone, Debug)]
@@ -99,17 +99,6 @@ pub fn tree(pid: i32, init: i32) -> Vec<ProcessInfo> {
         at += 1;
     }
     found
-}
-
-fn children(pid: i32) -> Vec<i32> {
-    let mut all = Vec::new();
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return all };
-    for task in tasks.flatten() {
-        if let Ok(text) = fs::read_to_string(task.path().join("children")) {
-            all.extend(text.split_whitespace().filter_map(|word| word.parse::<i32>().ok()));
-        }
-    }
-    all
 }
 
 /// The descriptors of a process, with what each refers to.

@@ -152,7 +152,7 @@ impl Tracer {
         let result = self.put_right(pid, &mut call, result);
         let result = self.give_timeout_back(pid, &mut call, result);
         if result >= 0 && self.shared.clock.skips() {
-            self.take_timer(pid, &call.entry);
+            self.timer_call_ended(pid, &call.entry);
         }
         if matches!(-result, ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK) {
             if let Some(thread) = self.threads.get_mut(&pid) {

@@ -3,6 +3,7 @@
 
 mod calls;
 pub mod clock;
+mod closing;
 mod decode;
 mod descriptors;
 mod idle;
@@ -205,6 +206,11 @@ impl Recorder {
     /// Whether every live thread of every program waits for ever, so that nothing happens any more unless the bench acts.
     pub fn stuck(&self) -> bool {
         self.shared.stuck()
+    }
+
+    /// Whether every live thread of every program waits, for ever if that can be known.
+    pub fn rests(&self) -> bool {
+        self.shared.rests()
     }
 
     /// Where time is skipped, it is skipped only while the bench waits: it says so here, before and after. Until it

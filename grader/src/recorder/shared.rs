@@ -192,6 +192,16 @@ impl Shared {
         Duration::from_nanos(self.past_delay.load(Ordering::Relaxed) + own + now)
     }
 
+    /// Whether every live thread waits: as [`stuck`](Self::stuck), or without a recorder, which alone knows for what, as
+    /// far as /proc shows now.
+    pub fn rests(&self) -> bool {
+        if self.recording().recorded {
+            return self.stuck();
+        }
+        let programs: Vec<i32> = lock(&self.threads).keys().copied().collect();
+        programs.into_iter().all(sleeps)
+    }
+
     /// Whether every live thread really sleeps in a call that only others can end.
     pub fn stuck(&self) -> bool {
         if self.timers.load(Ordering::Relaxed) {
@@ -208,6 +218,14 @@ impl Shared {
         // The state is looked at after the calls: a thread that left its call meanwhile shows as running or stopped.
         all_wait && live.iter().all(|(pid, _)| state(*pid) == Some('S'))
     }
+}
+
+/// Whether every thread of a process and of those below it sleeps.
+fn sleeps(process: i32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let mut threads = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
+    threads.all(|thread| !matches!(state(thread), Some('R' | 'D')))
+        && crate::sandbox::children(process).into_iter().all(sleeps)
 }
 
 /// The nanoseconds for which a thread was ready to run and had no processor.

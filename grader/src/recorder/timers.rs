@@ -61,31 +61,32 @@ impl Timers {
     pub fn loaded(&mut self, process: i32) {
         self.posix.forget(process);
     }
-
-    /// After how long a timer descriptor ends again and again, and when it ends next.
-    fn setting(&self, key: TimerKey) -> Option<(u64, u64)> {
-        self.running.iter().find(|timer| timer.key == key).map(|timer| (timer.interval, timer.deadline))
-    }
 }
 
 impl Tracer {
-    /// At the exit of `timerfd_settime`: takes the timer over. At that of `timerfd_gettime`: says what it took over. At
-    /// that of `timer_create`: learns of the timer.
-    pub(super) fn take_timer(&mut self, pid: i32, entry: &Entry) {
+    /// At the exit of a call on timers: learns of what it did.
+    pub(super) fn timer_call_ended(&mut self, pid: i32, entry: &Entry) {
+        match entry.number {
+            libc::SYS_timerfd_settime => self.take_timer(pid, entry),
+            libc::SYS_timerfd_gettime => self.tell_timer(pid, entry),
+            libc::SYS_timer_create => self.learn_posix_timer(pid, entry),
+            _ => {}
+        }
+    }
+
+    /// Says how long a timer that was taken over still has.
+    fn tell_timer(&self, pid: i32, entry: &Entry) {
+        let key = (self.threads[&pid].process, entry.arguments[0] as i32);
+        if let Some(timer) = self.timers.running.iter().find(|timer| timer.key == key) {
+            let left = timer.deadline.saturating_sub(self.shared.clock.passed());
+            write_setting(pid, entry.arguments[1], timer.interval, left);
+        }
+    }
+
+    /// Takes a timer over.
+    fn take_timer(&mut self, pid: i32, entry: &Entry) {
         let (a, process) = (entry.arguments, self.threads[&pid].process);
         let key = (process, a[0] as i32);
-        match entry.number {
-            libc::SYS_timerfd_settime => {}
-            libc::SYS_timerfd_gettime => {
-                if let Some((interval, deadline)) = self.timers.setting(key) {
-                    let left = deadline.saturating_sub(self.shared.clock.passed());
-                    write_setting(pid, a[1], interval, left);
-                }
-                return;
-            }
-            libc::SYS_timer_create => return self.learn_posix_timer(pid, entry),
-            _ => return,
-        }
         self.timers.running.retain(|timer| timer.key != key);
         let interval = memory::timespec(pid, a[2]).unwrap_or(0);
         let value = memory::timespec(pid, a[2] + 16).unwrap_or(0);

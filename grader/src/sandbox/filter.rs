@@ -238,7 +238,6 @@ fn choose(parts: &[(i64, BpfProgram)]) -> BpfProgram {
 
 /// seccompiler leaves the data bits of TRAP empty; there the errno stands that the recorder puts in place of a result.
 fn with_errno(mut program: BpfProgram, errno: i32) -> BpfProgram {
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     for instruction in &mut program {
         if instruction.code == RETURN && instruction.k == libc::SECCOMP_RET_TRAP {
             instruction.k |= errno as u32;
@@ -250,7 +249,6 @@ fn with_errno(mut program: BpfProgram, errno: i32) -> BpfProgram {
 /// Calls by x32 numbers (bit 30 set) pass the same architecture check as those of x86-64 and would pass every list of
 /// numbers: they are unknown here.
 fn x32_is_unknown() -> BpfProgram {
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     vec![
         instruction(LOAD, 0, 0, 0),
         instruction(JUMP_IF_AT_LEAST, 0, 1, 0x4000_0000),
@@ -262,6 +260,7 @@ fn x32_is_unknown() -> BpfProgram {
 /// Loads a word of `seccomp_data`; the first one is the number of the call.
 const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const JUMP_IF_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> seccompiler::sock_filter {
     seccompiler::sock_filter { code, jt, jf, k }

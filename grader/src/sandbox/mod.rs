@@ -61,7 +61,7 @@ use serde::{Deserialize, Serialize};
 pub use arena::enter_arena;
 pub use confine::{CompileLimits, CompilePlan, Compiled, confine_if_asked};
 pub use landlock::version as landlock_version;
-pub(crate) use watch::proc_text;
+pub(crate) use watch::{children, proc_text};
 
 use crate::ask::Tier;
 use crate::verdict::Breakdown;

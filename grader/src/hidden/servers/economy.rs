@@ -145,8 +145,8 @@ fn quiet<'a>(bench: &Bench, programs: &[&'a Process]) -> Result<(), (&'a Process
     let all = |program: &Process| bench.recorder().recording().of(program.who()).count();
     let busiest = programs.iter().map(|program| all(program)).max().filter(|_| overflows());
     for (program, before) in programs.iter().zip(before) {
-        let (made, used) = (restless(program), ticks(program).saturating_sub(before));
-        let most = TICKS + activity(program).pauses as u64 / PAUSES_A_TICK;
+        let (activity, used) = (activity(program), ticks(program).saturating_sub(before));
+        let (made, most) = (activity.restless(), TICKS + activity.pauses as u64 / PAUSES_A_TICK);
         if busiest == Some(all(program)) || made > CALLS || used > most {
             let used = used * 10;
             let observed =

@@ -39,9 +39,7 @@ fn expect_ended_by(bench: &Bench, mut server: Process, signal: Signal) -> Result
     const HOW: &str = "it ends with status 0, or by that very signal";
     // A signal that arrives while a tracer holds the first thread is handed to another one, and some runtimes have only
     // the first one act on it.
-    if bench.recorder().recording().recorded {
-        until_idle(bench);
-    }
+    until_idle(bench);
     server.signal(signal)?;
     let gone =
         bench.until_within(Duration::from_secs(1), "the server and all its processes are gone", || {

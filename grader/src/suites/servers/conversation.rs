@@ -285,6 +285,6 @@ fn until_idle_or(bench: &Bench, mut happened: impl FnMut() -> bool) {
     // One that never rests is given back, on a busy machine, whatever time it has to share.
     const LATEST: Duration = Duration::from_secs(2);
     let begin = Instant::now();
-    let rests = || bench.recorder().stuck() || begin.elapsed() > LATEST;
+    let rests = || bench.recorder().rests() || begin.elapsed() > LATEST;
     let _ = bench.until_within(SOON, "idle programs", || (happened() || rests()).then_some(()));
 }
