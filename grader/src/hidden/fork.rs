@@ -126,7 +126,6 @@ pub const CHECKS: &[Check] = &[
         ["fork-wait"],
         "Does the parent go on waiting when signals come that it need not care about?"
     )
-    .long()
     .after("parent_waits_and_reports")
     .handout("Signals while you sleep or wait")
     .recorder(),

@@ -35,6 +35,7 @@ pub const CHECKS: &[Check] = &[
         ["pipeline"],
         "Does the program go on waiting when signals come that it need not care about?"
     )
+    .long()
     .after("one_stage_is_run")
     .handout("How it ends")
     .recorder(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::{RAW_STATUS, expect_report};
-use crate::bench::{Bench, Process, ProcessInfo};
+use crate::bench::{Bench, PATIENCE, Process, ProcessInfo};
 use crate::family::{Family, Line};
 use crate::recorder::{CallKind, Injection};
 use crate::recording::{Act, Event, Outcome};
@@ -172,10 +172,22 @@ fn its_child(bench: &Bench, program: &Process) -> Result<ProcessInfo, Stop> {
     }
 }
 
-/// Waits until a program's first process is blocked in a call that waits, or a while: not every such call is recorded.
+/// Waits until a program's first process is blocked in a call that waits. Not every such call is recorded: one that sleeps
+/// and makes no call meanwhile is blocked too. Who makes call after call is not waited for.
 pub(in crate::hidden) fn until_blocked(bench: &Bench, program: &Process) -> Result<(), Stop> {
-    drop(bench.recording()?);
-    let blocked = bench.until_within(Duration::from_millis(500), "a program that waits", || {
+    const RESTLESS: usize = 500;
+    let calls = || -> Result<usize, Stop> { Ok(bench.recording()?.of(program.who()).count()) };
+    let (before, mut slept_at) = (calls()?, None);
+    let blocked = bench.until_within(PATIENCE, "a program that waits", || {
+        let made = calls().ok()?;
+        let sleeps = program.info().is_none_or(|process| process.state == 'S');
+        let still_sleeps = sleeps && slept_at.replace(made) == Some(made);
+        if still_sleeps || made > before + RESTLESS {
+            return Some(());
+        }
+        if !sleeps {
+            slept_at = None;
+        }
         let recording = bench.recording().ok()?;
         let signal = |event: &&Event| matches!(event.act, Act::SignalDelivered { .. });
         let last = recording.of(program.who()).filter(|event| !signal(event)).last()?;
