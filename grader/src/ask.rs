@@ -1,5 +1,5 @@
-//! One check, one process: the grader re-executes itself as an *arena*, hands it an [`Ask`] on stdin (never argv, which
-//! a student could read) and gets an [`Answer`] back on stdout.
+//! One check, one process: the grader has an *arena* forked, hands it an [`Ask`] on stdin (never argv, which a student
+//! could read) and gets an [`Answer`] back on stdout.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

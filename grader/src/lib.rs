@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod family;
+pub mod fork_server;
 pub mod grade;
 #[cfg(hidden)]
 pub mod hidden;

@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(code) = grader::schedule::become_arena_if_asked() {
+    if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
         return code;
     }
     grader::child::end_all_on_signals();
-    grader::cli::main()
+    let code = grader::cli::main();
+    grader::child::end_fork_server();
+    code
 }

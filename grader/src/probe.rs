@@ -1,7 +1,7 @@
 //! Finds out what this machine lets an arena do, by trying it: a process of its own becomes an arena and says how far it
 //! came.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
@@ -12,10 +12,10 @@ use nix::unistd::{ForkResult, fork};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Tier;
+use crate::child::{self, Streams};
+use crate::fork_server::Role;
 use crate::sandbox;
 
-/// The one argument with which this executable becomes a probe.
-const PROBE: &str = "probe-this-machine";
 /// Long enough for a loaded machine; a probe does a dozen system calls.
 const LIMIT: Duration = Duration::from_secs(60);
 const OUTPUT_LIMIT: usize = 64 << 10;
@@ -35,23 +35,18 @@ pub struct Probe {
 
 /// Probes this machine.
 pub fn probe() -> Result<Probe, String> {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(PROBE).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = crate::child::output(command, None, LIMIT, OUTPUT_LIMIT)
+    let output = child::output(Role::Probe, &[], Streams::Piped, LIMIT, OUTPUT_LIMIT)
         .map_err(|stopped| stopped.breakdown("a probe of this machine").what)?;
     serde_json::from_slice(&output.stdout)
         .map_err(|_| format!("a probe of this machine ended early ({})", output.status))
 }
 
-/// Turns this process into a probe where it was started as one. Call it while there is one thread.
-pub fn become_probe_if_asked() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_none_or(|argument| argument != PROBE) || arguments.next().is_some() {
-        return None;
+/// The whole life of a probe: looks, and writes what it found to stdout. For a process with one thread.
+pub fn answer() -> ExitCode {
+    match serde_json::to_writer(std::io::stdout().lock(), &look()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
-    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
-    let written = serde_json::to_writer(std::io::stdout().lock(), &look());
-    Some(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn look() -> Probe {

@@ -5,7 +5,6 @@
 //! for a passing cause.
 
 use std::collections::BTreeMap;
-use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -13,11 +12,11 @@ use std::time::Duration;
 use crate::ask::{Answer, Ask, Launch, Tier};
 use crate::bench::Random;
 use crate::check::Check;
+use crate::child::{self, Streams};
 use crate::compile::{Compiler, Unbuilt};
+use crate::fork_server::Role;
 use crate::lanes::{self, Lane};
-use crate::styles::STYLES_ARENA;
 use crate::subject::Subject;
-use crate::trace::TRACE_ARENA;
 use crate::verdict::{Breakdown, Finding, Verdict};
 
 /// How long an arena may take. Its own deadlines are shorter; this one is for an arena that hangs.
@@ -377,14 +376,11 @@ fn broken(check: &'static Check, breakdown: Breakdown) -> Asked {
     Asked { check, answer, passed: (0, 1), behind: None }
 }
 
-/// Starts an arena, asks it and waits for its answer. The calling thread lives as long as the arena, which ends with it.
+/// Starts an arena, asks it and waits for its answer.
 fn ask_arena(ask: &Ask) -> Result<Answer, Breakdown> {
     let spec =
         serde_json::to_vec(ask).map_err(|error| Breakdown::system("cannot write a check's spec", error))?;
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(ARENA).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("RUST_BACKTRACE", "1");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = crate::child::output(command, Some(&spec), ARENA_LIMIT, ANSWER_LIMIT)
+    let output = child::output(Role::Arena, &spec, Streams::Piped, ARENA_LIMIT, ANSWER_LIMIT)
         .map_err(|stopped| stopped.breakdown(&format!("the arena of {}", ask.check)))?;
     serde_json::from_slice(&output.stdout).map_err(|_| {
         let words = String::from_utf8_lossy(&output.stderr);
@@ -393,27 +389,5 @@ fn ask_arena(ask: &Ask) -> Result<Answer, Breakdown> {
         let what =
             format!("the arena of {} ended without an answer ({}): {reason}", ask.check, output.status);
         Breakdown::new(what, format!("run `cargo xtask grade ... --only {}` again", ask.check))
-    })
-}
-
-/// The one argument with which this executable becomes an arena.
-pub const ARENA: &str = "arena";
-
-/// Turns this process into an arena (or a probe of this machine, or a confined compiler) where it was started as one. Call it first of all, while there is one thread.
-pub fn become_arena_if_asked() -> Option<ExitCode> {
-    let other_role = crate::probe::become_probe_if_asked().or_else(crate::sandbox::confine_if_asked);
-    if other_role.is_some() {
-        return other_role;
-    }
-    let mut arguments = std::env::args_os().skip(1);
-    let role = arguments.next()?;
-    if ![ARENA, TRACE_ARENA, STYLES_ARENA].iter().any(|name| role == *name) || arguments.next().is_some() {
-        return None;
-    }
-    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
-    Some(match role.to_str() {
-        Some(ARENA) => crate::ask::arena(),
-        Some(TRACE_ARENA) => crate::trace::arena(),
-        _ => crate::styles::arena(),
     })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -16,16 +16,16 @@ use serde::{Deserialize, Serialize};
 use crate::ask::Ask;
 use crate::bench::{Bench, Process, TcpPeer};
 use crate::check::{Check, Level};
+use crate::child::{self, Streams};
 use crate::compile::{Compiler, Unbuilt};
 use crate::exit::{Exit, Problem};
+use crate::fork_server::Role;
 use crate::grade::{known_lab, unwritable};
 use crate::report::escape_lines;
 use crate::subject::Subject;
 use crate::verdict::{Because, Stop};
-use crate::{child, cli, doctor, intake, sandbox, schedule};
+use crate::{cli, doctor, intake, sandbox, schedule};
 
-/// The one argument with which this executable becomes the arena of this measurement.
-pub const STYLES_ARENA: &str = "styles-arena";
 /// The lab whose servers are measured.
 const LAB: &str = "servers";
 /// For how long clients are served one after another.
@@ -101,12 +101,11 @@ pub fn styles(arguments: StylesArguments) -> Result<Exit, Problem> {
 /// Has an arena measure, and takes its figures.
 fn measured(ask: &Ask) -> Result<Vec<Figures>, Problem> {
     let spec = serde_json::to_vec(ask).unwrap_or_default();
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(STYLES_ARENA).env_clear();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let output = child::output(command, Some(&spec), Duration::from_secs(120), 1 << 20)
-        .map_err(|stopped| Problem::breakdown(&stopped.breakdown("the arena of this measurement")))?;
+    let output =
+        child::output(Role::StylesArena, &spec, Streams::Piped, Duration::from_secs(120), 1 << 20)
+            .map_err(|stopped| Problem::breakdown(&stopped.breakdown("the arena of this measurement")))?;
     serde_json::from_slice(&output.stdout).map_err(|_| {
+        escape_lines(&String::from_utf8_lossy(&output.stderr)).iter().for_each(|line| eprintln!("{line}"));
         Problem::machine("the servers could not be measured", "run `cargo xtask doctor`, then try again")
     })
 }

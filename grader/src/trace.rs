@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
@@ -14,17 +14,17 @@ use serde::{Deserialize, Serialize};
 use crate::ask::Ask;
 use crate::bench::{Bench, Process, Stdin, describe};
 use crate::check::{Check, Level, Network};
+use crate::child::{self, Streams};
 use crate::compile::{Compiler, Unbuilt};
 use crate::exit::{Exit, Problem};
+use crate::fork_server::Role;
 use crate::grade::known_lab;
 use crate::ladder::Live;
 use crate::report::{escape, escape_lines};
 use crate::subject::Subject;
 use crate::verdict::Stop;
-use crate::{child, doctor, intake, sandbox, schedule};
+use crate::{doctor, intake, sandbox, schedule};
 
-/// The one argument with which this executable becomes the arena of a trace.
-pub const TRACE_ARENA: &str = "trace-arena";
 /// How much of our own stdin a traced program may read.
 const INPUT_LIMIT: u64 = 16 << 20;
 
@@ -106,15 +106,8 @@ pub fn trace(arguments: TraceArguments) -> Result<Exit, Problem> {
     let spec =
         TraceAsk { ask, program: arguments.program, arguments: arguments.arguments, peer, seconds, input };
     let spec = serde_json::to_vec(&spec).unwrap_or_default();
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg(TRACE_ARENA)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::inherit())
-        .stderr(Stdio::inherit());
     let limit = Duration::from_secs(seconds + 30);
-    let ended = child::output(command, Some(&spec), limit, 0)
+    let ended = child::output(Role::TraceArena, &spec, Streams::Inherited, limit, 0)
         .map_err(|stopped| Problem::breakdown(&stopped.breakdown("the arena of this trace")))?;
     Ok(if ended.status.success() { Exit::Passed } else { Exit::Breakdown })
 }

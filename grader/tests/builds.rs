@@ -93,7 +93,7 @@ fn a_program_is_built_anew_when_anything_it_is_made_of_changes() -> Result<(), F
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = grader::schedule::become_arena_if_asked() {
+    if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
         return code;
     }
     let trials = vec![

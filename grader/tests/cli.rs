@@ -311,13 +311,13 @@ fn whoever_ends_the_grader_ends_all_of_it(#[case] signal: nix::sys::signal::Sign
     fs::write(first_program(&lab), "fn main() { loop { std::thread::park(); } }\n").expect("write it");
     let mut grader = grade(&lab).stdout(std::process::Stdio::null()).spawn().expect("start it");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    // The grader, an arena, an init and a program.
+    // The grader, its fork server, an arena, an init and a program.
     let mut family = family_of(grader.id());
-    while family.len() < 4 && std::time::Instant::now() < deadline {
+    while family.len() < 5 && std::time::Instant::now() < deadline {
         std::thread::yield_now();
         family = family_of(grader.id());
     }
-    assert!(family.len() >= 4, "it started nothing: {family:?}");
+    assert!(family.len() >= 5, "it started nothing: {family:?}");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(grader.id() as i32), signal).expect("signal it");
     let status = grader.wait().expect("wait for it");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(signal as i32));

@@ -8,6 +8,8 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use grader::ask::Tier;
+use grader::child::{self, Streams};
+use grader::fork_server::Role;
 use grader::sandbox::{Bound, CompilePlan, Compiled};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -15,7 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const UID: u32 = 61_001;
 
 fn main() -> ExitCode {
-    if let Some(code) = grader::schedule::become_arena_if_asked() {
+    if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
         return code;
     }
     let trials: &[(&str, fn())] = &[
@@ -104,11 +106,11 @@ fn sysroot() -> PathBuf {
 }
 
 fn run(plan: &CompilePlan) -> Compiled {
-    use std::io::Write;
-    let (mut command, ask) = plan.command().unwrap();
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&ask).unwrap();
-    plan.result(&child.wait_with_output().unwrap()).unwrap()
+    let (ask, limit) = (plan.ask().unwrap(), Duration::from_secs(300));
+    let Ok(output) = child::output(Role::Compiler, &ask, Streams::Piped, limit, 4 << 20) else {
+        panic!("no compiler ran to its end");
+    };
+    plan.result(&output).unwrap()
 }
 
 fn honest_program_compiles_and_runs() {

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let tests = vec![
         Trial::test("two_thousand_checks_leave_nothing_behind", two_thousand_checks),
         Trial::test("killed_grader_leaves_nothing_running", killed_grader),
+        Trial::test("killed_fork_server_costs_nobody_a_check", killed_fork_server),
     ];
     libtest_mimic::run(&arguments, tests).exit_code()
 }
@@ -126,18 +127,20 @@ fn look_again() {
 }
 
 fn children() -> Vec<String> {
-    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let pids: Vec<String> =
-        lists.flat_map(|list| list.split_whitespace().map(str::to_string).collect::<Vec<_>>()).collect();
-    let line = |pid: &String| {
+    let line = |pid: &u32| {
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         format!("{pid}: {}", String::from_utf8_lossy(&words).replace('\0', " "))
     };
-    pids.iter().map(line).collect()
+    children_of(std::process::id()).iter().map(line).collect()
 }
 
-/// What a grader holds: resident memory in KiB, and descriptors.
+fn children_of(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect()
+}
+
+/// What a grader or its fork server holds: resident memory in KiB, and descriptors.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     memory: u64,
@@ -151,13 +154,34 @@ fn held(pid: u32) -> Option<Held> {
     Some(Held { memory, descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() })
 }
 
+/// Fails where a process, by samples of its life, holds more in the last quarter than in the second: the first builds and
+/// warms up.
+fn holds_no_more(who: &str, samples: &[Held]) -> Result<(), Failed> {
+    let quarter = samples.len() / 4;
+    let most =
+        |from: usize, to: usize, of: fn(&Held) -> u64| samples[from..to].iter().map(of).max().unwrap_or(0);
+    let memory = |held: &Held| held.memory;
+    let descriptors = |held: &Held| held.descriptors as u64;
+    let (before, after) = (most(quarter, 2 * quarter, memory), most(3 * quarter, samples.len(), memory));
+    if quarter < 2 || after > before + 4096 {
+        return Err(format!("the {who}'s memory: {before} KiB, then {after} KiB").into());
+    }
+    let (before, after) =
+        (most(quarter, 2 * quarter, descriptors), most(3 * quarter, samples.len(), descriptors));
+    if after > before + 8 {
+        return Err(format!("the {who}'s descriptors: {before}, then {after}").into());
+    }
+    Ok(())
+}
+
 fn two_thousand_checks() -> Result<(), Failed> {
     let place = Place::new()?;
     let only: Vec<&str> = LABS.iter().flat_map(|(_, check)| ["--only", check]).collect();
     let mut grader = place.grade(&[&only[..], &["--repeat", "1000"]].concat())?;
-    let mut samples = Vec::new();
+    let (mut samples, mut server_samples) = (Vec::new(), Vec::new());
     while grader.try_wait()?.is_none() {
         samples.extend(held(grader.id()));
+        server_samples.extend(children_of(grader.id()).first().and_then(|server| held(*server)));
         let _ = nix::poll::poll(&mut [], 50_u16);
     }
     let output = grader.wait_with_output()?;
@@ -173,22 +197,8 @@ fn two_thousand_checks() -> Result<(), Failed> {
     if !left.is_empty() {
         return Err(format!("files are left: {left:?}").into());
     }
-    // The first quarter builds and warms up.
-    let quarter = samples.len() / 4;
-    let most =
-        |from: usize, to: usize, of: fn(&Held) -> u64| samples[from..to].iter().map(of).max().unwrap_or(0);
-    let memory = |held: &Held| held.memory;
-    let descriptors = |held: &Held| held.descriptors as u64;
-    let (before, after) = (most(quarter, 2 * quarter, memory), most(3 * quarter, samples.len(), memory));
-    if quarter < 2 || after > before + 4096 {
-        return Err(format!("the grader's memory: {before} KiB, then {after} KiB").into());
-    }
-    let (before, after) =
-        (most(quarter, 2 * quarter, descriptors), most(3 * quarter, samples.len(), descriptors));
-    if after > before + 8 {
-        return Err(format!("the grader's descriptors: {before}, then {after}").into());
-    }
-    Ok(())
+    holds_no_more("grader", &samples)?;
+    holds_no_more("fork server", &server_samples)
 }
 
 /// What each check came to, and the points.
@@ -240,6 +250,29 @@ fn killed_grader() -> Result<(), Failed> {
     let again = verdicts(&place.grade(&lab)?.wait_with_output()?.stdout)?;
     if again != whole {
         return Err(format!("verdicts were {whole:?}, are {again:?}").into());
+    }
+    place.is_clean()
+}
+
+fn killed_fork_server() -> Result<(), Failed> {
+    let place = Place::new()?;
+    // Builds the programs: afterwards whoever has processes of its own below it is an arena.
+    place.grade(&[])?.wait_with_output()?;
+    let grader = place.grade(&[])?;
+    let deadline = Instant::now() + PATIENCE;
+    let arenas =
+        |server: &u32| children_of(*server).into_iter().filter(|arena| !children_of(*arena).is_empty());
+    let server = loop {
+        match children_of(grader.id()).into_iter().find(|server| arenas(server).count() > 2) {
+            Some(server) => break server,
+            None if Instant::now() > deadline => return Err("no fork server had three arenas".into()),
+            None => look_again(),
+        }
+    };
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(server as i32), nix::sys::signal::Signal::SIGKILL)?;
+    let output = grader.wait_with_output()?;
+    if output.status.code() != Some(0) {
+        return Err(String::from_utf8_lossy(&output.stdout).into_owned().into());
     }
     place.is_clean()
 }

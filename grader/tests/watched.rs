@@ -31,7 +31,7 @@ const RUNS: u32 = 50;
 const COST: Duration = Duration::from_millis(15);
 
 fn main() -> ExitCode {
-    if let Some(code) = schedule::become_arena_if_asked() {
+    if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
         return code;
     }
     child::end_all_on_signals();

@@ -98,11 +98,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = grader::schedule::become_arena_if_asked() {
+    if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
         return code;
     }
     grader::child::end_all_on_signals();
-    finish(run(Cli::parse().command))
+    let code = finish(run(Cli::parse().command));
+    grader::child::end_fork_server();
+    code
 }
 
 fn run(command: Command) -> Result<Exit, Problem> {

@@ -15,7 +15,9 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use crate::ask::{Launch, Tier};
+use crate::child::{self, Streams};
 use crate::exit::{Problem, shown};
+use crate::fork_server::Role;
 use crate::house;
 use crate::intake::Sources;
 use crate::sandbox::{CompileLimits, CompilePlan, Compiled};
@@ -274,8 +276,7 @@ impl Compiler {
             out,
             limits: CompileLimits::default(),
         };
-        let (command, ask) = plan.command()?;
-        let output = crate::child::output(command, Some(&ask), COMPILE_LIMIT, ANSWER_LIMIT)
+        let output = child::output(Role::Compiler, &plan.ask()?, Streams::Piped, COMPILE_LIMIT, ANSWER_LIMIT)
             .map_err(|stopped| stopped.breakdown("the compiler"))?;
         judge(&plan.result(&output)?)
     }

@@ -1,4 +1,4 @@
-//! Turns a freshly executed process into an arena: steps 1 to 3 of the isolation.
+//! Turns a freshly forked process into an arena: steps 1 to 3 of the isolation.
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! Confines the compiler: a submission's sources may make it read any file that it can reach (`include_str!`), and
-//! compute for ever. The grader has many threads and privileges; so it executes itself once more, as an arena for one
-//! compiler run, asked on stdin and answering on stdout.
+//! compute for ever. So a child of the fork server is an arena for one compiler run, asked on stdin and answering on
+//! stdout.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
+use std::process::{ExitCode, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,9 +22,6 @@ use super::tree::{Place, spawn_in};
 use super::{Bound, Limits, Plan, enter_arena};
 use crate::ask::Tier;
 use crate::verdict::Breakdown;
-
-/// The argument by which the grader's executable knows that it is to confine a compiler.
-pub const CONFINE: &str = "confine";
 
 /// One run of a compiler.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,17 +91,13 @@ enum Answer {
 }
 
 impl CompilePlan {
-    /// The command that runs it confined, and what to write to its stdin. Its stdout is for [`CompilePlan::result`].
-    pub fn command(&self) -> Result<(Command, Vec<u8>), Breakdown> {
+    /// What to ask a child that confines it. Its stdout is for [`CompilePlan::result`].
+    pub fn ask(&self) -> Result<Vec<u8>, Breakdown> {
         if geteuid().is_root() && self.tier != Tier::C {
             give(&self.directory, self.uid)
                 .map_err(|error| Breakdown::system("cannot give the compiler its directory", error))?;
         }
-        let mut command = Command::new("/proc/self/exe");
-        command.arg(CONFINE).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let ask = serde_json::to_vec(self)
-            .map_err(|error| Breakdown::system("cannot ask for a compiler", error))?;
-        Ok((command, ask))
+        serde_json::to_vec(self).map_err(|error| Breakdown::system("cannot ask for a compiler", error))
     }
 
     /// What its output means. What the compiler left behind belongs to the grader from now on; whatever is not a plain
@@ -150,13 +143,8 @@ fn give(path: &Path, uid: u32) -> io::Result<()> {
     fs::read_dir(path)?.try_for_each(|entry| give(&entry?.path(), uid))
 }
 
-/// If this process was started to confine a compiler: does so and says how to exit. Call it first of all.
-pub fn confine_if_asked() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_none_or(|argument| argument != CONFINE) || arguments.next().is_some() {
-        return None;
-    }
-    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+/// The whole life of a child that confines a compiler: reads a [`CompilePlan`] from stdin, writes the answer to stdout.
+pub fn confine() -> ExitCode {
     let mut ask = Vec::new();
     let plan =
         io::stdin().read_to_end(&mut ask).and_then(|_| Ok(serde_json::from_slice::<CompilePlan>(&ask)?));
@@ -164,7 +152,7 @@ pub fn confine_if_asked() -> Option<ExitCode> {
     let answer = plan.and_then(|plan| run(&plan)).unwrap_or_else(Answer::Broke);
     let written = serde_json::to_vec(&answer).map_err(io::Error::from);
     let written = written.and_then(|bytes| io::stdout().write_all(&bytes));
-    Some(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run(plan: &CompilePlan) -> Result<Answer, Breakdown> {

@@ -2,13 +2,14 @@
 //!
 //! # Theory of operation
 //!
-//! Four kinds of process, each with less privilege than the one above it:
+//! Five kinds of process, each with less privilege than the one above it:
 //!
 //! ```text
-//! grader     any uid, many threads; never touches a program
-//!  `- arena    the grader's executable again, one per check, asked over a pipe; owns a user and a network namespace
-//!      `- init   pid 1 of namespaces of its own; not dumpable; reaps, and reports on a pipe that no program holds
-//!          `- program   pid 2: no capability, no way to gain one, limits, landlock, filters
+//! grader       any uid, many threads; never touches a program
+//!  `- fork server   the grader's executable again, with one thread
+//!      `- arena    one per check, asked over a pipe; owns a user and a network namespace
+//!          `- init   pid 1 of namespaces of its own; not dumpable; reaps, and reports on a pipe that no program holds
+//!              `- program   pid 2: no capability, no way to gain one, limits, landlock, filters
 //! ```
 //!
 //! The order of the steps is what makes it work, as root and as an ordinary user, with a recorder inside or without:
@@ -17,7 +18,7 @@
 //! |---|---|---|---|
 //! | 1 | arena ([`enter_arena`]) | under root: takes a dedicated uid, turns dumpable again | uid 0 is exempt from process limits |
 //! | 2 | arena | user and network namespace, maps, loopback; then the [hosts](crate::host) | must still have one thread |
-//! | 3 | arena | asks to die with the grader | the change of uid would have wiped it |
+//! | 3 | arena | asks to die with the fork server, which dies with the grader | the change of uid would have wiped it |
 //! | 4 | spawning thread ([`spawn`]) | lists root, arguments, filters; handshake, status and go pipe | nothing may allocate after the clone |
 //! | 5 | spawning thread | clones init into user, pid, mount, ipc and uts namespaces; sends the go byte | |
 //! | 6 | init | asks to die with the spawning thread, awaits the go byte; descriptors; maps; root | the byte closes the race with the arena's death |
@@ -59,7 +60,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use arena::enter_arena;
-pub use confine::{CompileLimits, CompilePlan, Compiled, confine_if_asked};
+pub use confine::{CompileLimits, CompilePlan, Compiled, confine};
 pub use landlock::version as landlock_version;
 pub(crate) use watch::{children, proc_text};
 
@@ -238,4 +239,9 @@ pub struct Report {
 /// its filters and its exec, to be released by [`Tree::release`]. Call it on a thread that outlives the tree.
 pub fn spawn(plan: Plan) -> Result<Tree, Breakdown> {
     tree::spawn(plan)
+}
+
+/// Builds the filters of a recorded program ahead of the first one.
+pub fn prepare_filters() {
+    let _ = filter::filters(&crate::recorder::syscalls::numbers(), true, true);
 }

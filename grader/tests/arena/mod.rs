@@ -52,7 +52,7 @@ pub fn main_in(groups: &[Group<'_>]) -> ExitCode {
 
 /// The same, with tests that run in no arena.
 pub fn main_with(groups: &[Group<'_>], outside: Vec<libtest_mimic::Trial>) -> ExitCode {
-    if let Some(code) = grader::probe::become_probe_if_asked() {
+    if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
         return code;
     }
     let arguments: Vec<String> = std::env::args().collect();

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             return arena::docker::run(program, arguments);
         }
     }
-    if let Some(code) = grader::probe::become_probe_if_asked() {
+    if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
         return code;
     }
     let _held = match std::env::var_os(PROGRAM) {

@@ -25,7 +25,7 @@ mod house;
 const SUBJECTS_AT_ONCE: usize = 24;
 
 fn main() -> ExitCode {
-    if let Some(code) = schedule::become_arena_if_asked() {
+    if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
         return code;
     }
     grader::child::end_all_on_signals();
