@@ -53,7 +53,7 @@ pub const CHECKS: &[Check] = &[
         Robust,
         1,
         ["udp-client"],
-        "Does the client wait without using processor time?"
+        "Does the client wait without using processor time, and only until the answer comes?"
     )
     .long()
     .recorder()
