@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::{Exit, Problem};
-use crate::grade::{Request, grade, unwritable};
+use crate::grade::{Request, grade, take, unwritable};
 use crate::report::{self, CheckReport, Style, VerdictName};
 use crate::schedule::Plan;
 use crate::styles::StylesArguments;
@@ -166,20 +166,26 @@ pub fn run(command: GraderCommand) -> Result<Exit, Problem> {
 
 fn run_grade(arguments: GradeArguments) -> Result<Exit, Problem> {
     let output = arguments.output.as_deref().map(open_output).transpose()?;
+    let command = base_command(&arguments);
+    let request = Request { path: arguments.path, lab: arguments.lab, with: arguments.with };
+    // This machine is probed while the submission is taken in.
+    let (taken, tier) = std::thread::scope(|scope| {
+        let probing = scope.spawn(doctor::tier);
+        let taken = take(&request, &arguments.only);
+        (taken, probing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let taken = taken?;
     let plan = Plan {
-        only: arguments.only.clone(),
+        only: arguments.only,
         seed: arguments.seed,
         record: arguments.record.is_some() || arguments.ladder == LadderOf::All,
         repeat: arguments.repeat,
-        ..Plan::new(doctor::tier()?)
+        ..Plan::new(tier?)
     };
     if let Some(jobs) = arguments.jobs {
         crate::lanes::limit_checks(usize::from(jobs));
     }
-    let command = base_command(&arguments);
-    let request =
-        Request { path: arguments.path, lab: arguments.lab, with: arguments.with, record: arguments.record };
-    let mut report = grade(&request, &plan, command)?;
+    let mut report = grade(taken, &plan, arguments.record.as_deref(), command)?;
     let keeps = |check: &CheckReport| match arguments.ladder {
         LadderOf::All => true,
         LadderOf::Failed => check.verdict != VerdictName::Pass,

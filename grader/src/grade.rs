@@ -26,39 +26,54 @@ pub struct Request {
     pub lab: Option<String>,
     /// Programs and the command lines that stand for them.
     pub with: Vec<(String, String)>,
-    /// Where to keep what was recorded of each check.
-    pub record: Option<PathBuf>,
 }
 
-/// Grades what is requested. `command` is how the reader called it, up to the choice of checks.
-pub fn grade(request: &Request, plan: &Plan, command: String) -> Result<Report, Problem> {
-    let start = Instant::now();
+/// What was requested, taken in.
+pub struct Taken {
+    began: Instant,
+    /// What the report calls it.
+    name: String,
+    subjects: Vec<Subject>,
+    ignored: Vec<String>,
+}
+
+/// Takes in what is requested. `only` are the names of checks, which must exist.
+pub fn take(request: &Request, only: &[String]) -> Result<Taken, Problem> {
+    let began = Instant::now();
     let lab = request.lab.as_deref().map(known_lab).transpose()?;
-    known_checks(&plan.only, lab)?;
-    let mut report = Report::new(submission_name(request), command, plan.tier);
-    let subjects = if request.with.is_empty() {
-        let path = request.path.as_deref().unwrap_or(Path::new("labs"));
-        let submission = intake::take(path, lab.map(|suite| suite.lab))?;
-        report.ignored = submission.ignored;
-        from_submission(path, submission.labs)
-    } else {
-        from_commands(&request.with, lab)?
-    };
-    let subjects: Vec<Subject> = subjects.into_iter().filter(|subject| is_asked(subject, plan)).collect();
+    known_checks(only, lab)?;
+    let name = submission_name(request);
+    if !request.with.is_empty() {
+        let subjects = from_commands(&request.with, lab)?;
+        return Ok(Taken { began, name, subjects, ignored: Vec::new() });
+    }
+    let path = request.path.as_deref().unwrap_or(Path::new("labs"));
+    let submission = intake::take(path, lab.map(|suite| suite.lab))?;
+    let subjects = from_submission(path, submission.labs);
+    Ok(Taken { began, name, subjects, ignored: submission.ignored })
+}
+
+/// Grades what was taken in, and keeps recordings of each check in `record`. `command` is how the reader called it, up
+/// to the choice of checks.
+pub fn grade(taken: Taken, plan: &Plan, record: Option<&Path>, command: String) -> Result<Report, Problem> {
+    let mut report = Report::new(taken.name, command, plan.tier);
+    report.ignored = taken.ignored;
+    let subjects = taken.subjects.into_iter().filter(|subject| is_asked(subject, plan));
+    let subjects: Vec<Subject> = subjects.collect();
     if subjects.is_empty() {
         let what = format!("nothing to ask: no lab there has the check {}", plan.only.join(", "));
         return Err(Problem::usage(what, "`cargo xtask list` shows every check with its lab and programs"));
     }
     let compiler = Compiler::prepare(plan.tier)?;
     report.rustc = Some(compiler.version().to_string());
-    let keep = request.record.as_deref().map(recording_place).transpose()?;
+    let keep = record.map(recording_place).transpose()?;
     for (subject, outcome) in ask_all(&subjects, plan, &compiler) {
         if let Some(place) = &keep {
             keep_recordings(place, subject, &outcome)?;
         }
         report.labs.push(LabReport::new(subject, plan.seed.unwrap_or_else(|| subject.seed()), outcome));
     }
-    report.ms = start.elapsed().as_millis() as u64;
+    report.ms = taken.began.elapsed().as_millis() as u64;
     Ok(report)
 }
 

@@ -212,6 +212,16 @@ impl Bench {
         Ok(sockets::list(&self.core, host, sockets::Which::All)?)
     }
 
+    /// The TCP socket with exactly these two ends on the host of that name: much cheaper than all of them.
+    pub fn connection(
+        &self,
+        host: &str,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Result<Option<SocketInfo>, Stop> {
+        Ok(sockets::connection(&self.core, host, local, remote)?)
+    }
+
     /// The listening TCP sockets of the host of that name: much cheaper than all of them.
     pub fn listening_sockets(&self, host: &str) -> Result<Vec<SocketInfo>, Stop> {
         Ok(sockets::list(&self.core, host, sockets::Which::Listening)?)

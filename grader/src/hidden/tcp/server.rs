@@ -29,14 +29,13 @@ pub fn restarts_at_once(bench: &Bench, program: &str) -> Result<(), Stop> {
     server.signal(Signal::SIGTERM)?;
     server.end_with_orphans().because("SIGTERM ends a server")?;
     client.expect_end().because(CLOSES)?;
+    let (local, remote) = (server.local(), client.address());
     drop(client);
     // The server has closed first, so its end of the connection is the one that lingers.
     bench
         .until("the old connection in TIME_WAIT", || {
-            let all = bench.sockets("a").ok()?;
-            all.iter()
-                .any(|socket| socket.local.port() == PORT && socket.state == State::TimeWait)
-                .then_some(())
+            let old = bench.connection("a", local, remote).ok()??;
+            (old.state == State::TimeWait).then_some(())
         })
         .because(CLOSES)?;
     let mut again = bench.start(program, &[])?;
@@ -218,11 +217,10 @@ pub fn keeps_no_descriptor(bench: &Bench, program: &str) -> Result<(), Stop> {
 
 /// Waits until the server has taken the connection out of the backlog: from then on it has an inode.
 fn until_accepted(bench: &Bench, server: &Process, client: &TcpPeer) -> Result<(), Stop> {
-    let ends = (server.local(), client.address());
     bench
         .until("the server accepts the connection", || {
-            let all = bench.sockets("a").ok()?;
-            all.iter().any(|socket| (socket.local, socket.remote) == ends && socket.inode != 0).then_some(())
+            let connection = bench.connection("a", server.local(), client.address()).ok()??;
+            (connection.inode != 0).then_some(())
         })
         .because("the server accepts the next connection when the one before has ended")
 }
