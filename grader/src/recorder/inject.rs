@@ -6,7 +6,7 @@
 //! sockets alone (a datagram is never cut), signals only where the program does not block them. A call that the kernel
 //! restarts is never injected into again.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use nix::sys::signal::Signal;
 
@@ -34,7 +34,7 @@ struct Rule {
     who: String,
     injection: Injection,
     /// How often it was used, by process: the order in which processes call is not the same in every run.
-    used: HashMap<String, u32>,
+    used: BTreeMap<String, u32>,
 }
 
 /// What was changed at the entry of a call.
@@ -57,7 +57,7 @@ impl Rules {
             }
             _ => {}
         }
-        self.rules.push(Rule { who: who.to_string(), injection, used: HashMap::new() });
+        self.rules.push(Rule { who: who.to_string(), injection, used: BTreeMap::new() });
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! Nothing runs meanwhile: the socket's buffer holds what comes, and the kernel counts what it could not hold. Each
 //! frame is kept once: as its sender put it on a link, and on loopback as it came back.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::IoSliceMut;
 use std::os::fd::AsRawFd;
 
@@ -32,7 +32,7 @@ pub struct Capture {
 /// The packet socket of one host.
 struct Tap {
     host: String,
-    interfaces: HashMap<usize, String>,
+    interfaces: BTreeMap<usize, String>,
     socket: Socket,
 }
 
@@ -143,7 +143,7 @@ fn is_outgoing(link: &LinkAddr) -> bool {
 }
 
 /// The interfaces of the host that this thread is in.
-fn interfaces() -> HashMap<usize, String> {
+fn interfaces() -> BTreeMap<usize, String> {
     let list = if_nameindex().ok();
     let names = list.iter().flatten();
     names

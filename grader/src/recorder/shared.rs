@@ -1,6 +1,6 @@
 //! What the recorder's thread and the bench share: the recording, how programs ended, and who waits for what.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -19,8 +19,8 @@ use super::clock::Clock;
 /// What the recorder's thread and the bench share.
 pub struct Shared {
     recording: Mutex<Recording>,
-    ends: Mutex<HashMap<String, End>>,
-    threads: Mutex<HashMap<i32, Live>>,
+    ends: Mutex<BTreeMap<String, End>>,
+    threads: Mutex<BTreeMap<i32, Live>>,
     /// Told to the bench whenever something was recorded or ended.
     pub changed: EventFd,
     /// Told to the recorder's thread when a command waits for it.

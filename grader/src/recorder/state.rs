@@ -1,6 +1,6 @@
 //! What the recorder knows of the trees, processes and threads it traces.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 
 use crate::recording::{Act, Disposition, Object};
@@ -19,7 +19,7 @@ pub struct TracedTree {
     /// The sandbox's part: init, handshake, report.
     pub tree: Tree,
     /// The names of its processes by the pids that they see themselves.
-    pub names: HashMap<i32, String>,
+    pub names: BTreeMap<i32, String>,
     /// Whether init's report has been read.
     pub reported: bool,
     /// Whether init is gone, and with it every process of the tree.
@@ -43,7 +43,7 @@ pub struct Process {
     /// How many threads it has.
     pub alive: u32,
     /// What its signals do, with `restart`.
-    pub signals: HashMap<i32, (Disposition, bool)>,
+    pub signals: BTreeMap<i32, (Disposition, bool)>,
     /// Whether it ever set a timer, so that it may go on by itself at any time.
     pub timers: bool,
     /// Its SIGALRM to come, where time is skipped: when, as time passed, and the interval in which it comes again.
@@ -103,7 +103,7 @@ impl Process {
             children: 0,
             threads: 1,
             alive: 1,
-            signals: HashMap::new(),
+            signals: BTreeMap::new(),
             timers: false,
             alarm: None,
         }
@@ -155,13 +155,13 @@ impl Thread {
 #[derive(Debug, Default)]
 pub struct KnownObjects {
     /// The kind of a socket (SOCK_STREAM, ...).
-    pub kinds: HashMap<Object, i32>,
+    pub kinds: BTreeMap<Object, i32>,
     /// Objects that more than one descriptor of a process may refer to.
-    pub duplicated: HashSet<Object>,
+    pub duplicated: BTreeSet<Object>,
     /// Receive timeouts of sockets, in nanoseconds.
-    receive_timeouts: HashMap<Object, u64>,
+    receive_timeouts: BTreeMap<Object, u64>,
     /// Send timeouts of sockets, in nanoseconds.
-    send_timeouts: HashMap<Object, u64>,
+    send_timeouts: BTreeMap<Object, u64>,
     /// How many bytes of payload the recording keeps.
     pub kept: usize,
 }

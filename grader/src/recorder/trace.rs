@@ -8,7 +8,7 @@
 //!
 //! If this thread ends, for whatever reason, the kernel kills every tracee (EXITKILL).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -68,10 +68,10 @@ pub struct Tracer {
     traces: bool,
     signals: SignalFd,
     pub(super) trees: Vec<TracedTree>,
-    pub(super) processes: HashMap<i32, Process>,
-    pub(super) threads: HashMap<i32, Thread>,
+    pub(super) processes: BTreeMap<i32, Process>,
+    pub(super) threads: BTreeMap<i32, Thread>,
     /// Threads that stopped before their birth was reported, as they were named then.
-    early: HashMap<i32, (String, u32)>,
+    early: BTreeMap<i32, (String, u32)>,
     pub(super) known: KnownObjects,
     pub(super) rules: Rules,
     /// Whether something was recorded since the bench was last told.
@@ -94,9 +94,9 @@ impl Tracer {
             traces,
             signals,
             trees: Vec::new(),
-            processes: HashMap::new(),
-            threads: HashMap::new(),
-            early: HashMap::new(),
+            processes: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            early: BTreeMap::new(),
             known: KnownObjects::default(),
             rules: Rules::default(),
             news: false,
@@ -198,7 +198,7 @@ impl Tracer {
         let init = tree.init.try_clone().map_err(|error| Breakdown::system("cannot keep a pidfd", error))?;
         let started = Started { who: who.clone(), pid: tree.program_pid, init_pid: tree.init_pid, init };
         let (pid, index) = (tree.program_pid, self.trees.len());
-        let mut names = HashMap::new();
+        let mut names = BTreeMap::new();
         if self.traces {
             if let Err(error) = ptrace::seize(pid) {
                 tree.kill();

@@ -4,7 +4,7 @@
 //! exit; ports and payload then say which of the calls under way it was. Reports of group membership come by a timer of
 //! their own and are attributed by the group.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::frames::{Headers, Transport};
@@ -20,7 +20,7 @@ const UNDER_WAY: usize = 256;
 pub struct Causes<'a> {
     recording: &'a Recording,
     calls: Vec<&'a Event>,
-    ports: HashMap<&'a Object, u16>,
+    ports: BTreeMap<&'a Object, u16>,
 }
 
 impl<'a> Causes<'a> {
@@ -70,8 +70,8 @@ impl Recording {
     }
 
     /// The local port of every socket whose binding, connection or acceptance was recorded.
-    fn local_ports(&self) -> HashMap<&Object, u16> {
-        let mut ports = HashMap::new();
+    fn local_ports(&self) -> BTreeMap<&Object, u16> {
+        let mut ports = BTreeMap::new();
         for event in &self.events {
             match &event.act {
                 Act::Bind { object, local: Some(local), .. }
@@ -109,7 +109,7 @@ fn socket_of(act: &Act) -> Option<&Object> {
 }
 
 /// How well a call fits a packet that was sent while it was under way; 0 where it does not.
-fn fit(event: &Event, headers: &Headers, ports: &HashMap<&Object, u16>) -> u32 {
+fn fit(event: &Event, headers: &Headers, ports: &BTreeMap<&Object, u16>) -> u32 {
     let Some(socket) = socket_of(&event.act) else { return 0 };
     let own = ports.get(socket).copied().unwrap_or(0);
     let sends = match &event.act {

@@ -1,7 +1,7 @@
 //! Questions that checks ask of a recording. Each is a pure function of what was recorded; none depends on which of
 //! several calls a program used, nor on the order of what happened in different processes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::{Act, Event, Object, Outcome, Recording, Stamp, descends};
@@ -92,8 +92,8 @@ impl Recording {
     }
 
     /// The same of every process that left something open.
-    pub fn all_left_open(&self) -> HashMap<&str, Vec<(i32, &Object)>> {
-        let mut all: HashMap<&str, Vec<(i32, &Object)>> = HashMap::new();
+    pub fn all_left_open(&self) -> BTreeMap<&str, Vec<(i32, &Object)>> {
+        let mut all: BTreeMap<&str, Vec<(i32, &Object)>> = BTreeMap::new();
         for event in &self.events {
             if let (Act::LeftOpen { object, .. }, Some(fd)) = (&event.act, event.fd) {
                 all.entry(&event.who).or_default().push((fd, object));
@@ -128,10 +128,10 @@ impl Recording {
     }
 
     /// The same of every process that has such children. (A program can make more processes than a pass for each allows.)
-    pub fn all_zombies(&self) -> HashMap<&str, Vec<Zombie>> {
-        let mut ends: HashMap<&str, &Event> = HashMap::new();
-        let mut reaped: HashMap<(&str, &str), &Event> = HashMap::new();
-        let mut settings: HashMap<&str, Vec<(u64, bool)>> = HashMap::new();
+    pub fn all_zombies(&self) -> BTreeMap<&str, Vec<Zombie>> {
+        let mut ends: BTreeMap<&str, &Event> = BTreeMap::new();
+        let mut reaped: BTreeMap<(&str, &str), &Event> = BTreeMap::new();
+        let mut settings: BTreeMap<&str, Vec<(u64, bool)>> = BTreeMap::new();
         for event in &self.events {
             match &event.act {
                 Act::Exit { .. } | Act::Killed { .. } => drop(ends.entry(&event.who).or_insert(event)),
@@ -148,7 +148,7 @@ impl Recording {
                 _ => {}
             }
         }
-        let mut all: HashMap<&str, Vec<Zombie>> = HashMap::new();
+        let mut all: BTreeMap<&str, Vec<Zombie>> = BTreeMap::new();
         for event in &self.events {
             let (parent, Act::Fork { child, .. }) = (event.who.as_str(), &event.act) else { continue };
             let Some(end) = ends.get(child.as_str()).filter(|_| !child.is_empty()) else { continue };
@@ -176,7 +176,7 @@ impl Recording {
             .collect();
         let kinds = self.kinds();
         // What the process asked of the socket next, from behind.
-        let mut next: HashMap<(&str, &Object), u64> = HashMap::new();
+        let mut next: BTreeMap<(&str, &Object), u64> = BTreeMap::new();
         let mut unsent = Vec::new();
         for (event, object, asked, done) in sends.into_iter().rev() {
             let asked_next = next.insert((&event.who, object), asked);
@@ -191,8 +191,8 @@ impl Recording {
     }
 
     /// The kinds of all sockets, as [`Recording::kind`] has them.
-    fn kinds(&self) -> HashMap<&Object, i32> {
-        let mut kinds = HashMap::new();
+    fn kinds(&self) -> BTreeMap<&Object, i32> {
+        let mut kinds = BTreeMap::new();
         for event in &self.events {
             match &event.act {
                 Act::Open { object, kind, .. } => drop(kinds.entry(object).or_insert(*kind)),

@@ -1,6 +1,6 @@
 //! The end-of-run ledger: what the programs left behind, each with its price.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Act, Object, Outcome, Recording};
 
@@ -12,7 +12,7 @@ impl Recording {
     pub fn ledger(&self) -> Vec<String> {
         let mut lines = Vec::new();
         // What many children have inherited is looked up once.
-        let mut words: HashMap<&Object, String> = HashMap::new();
+        let mut words: BTreeMap<&Object, String> = BTreeMap::new();
         let (mut left_open, mut zombies) = (self.all_left_open(), self.all_zombies());
         for who in self.processes() {
             let open = left_open.remove(who.as_str()).unwrap_or_default();
@@ -54,7 +54,7 @@ impl Recording {
 
     /// The processes in the order of their first event.
     pub fn processes(&self) -> Vec<String> {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         let first = self.events.iter().filter(|event| seen.insert(event.who.as_str()));
         first.map(|event| event.who.clone()).collect()
     }
@@ -77,7 +77,7 @@ impl Recording {
     /// Connections whose peer has ended its direction while the process still holds them (CLOSE_WAIT).
     fn half_closed(&self) -> Vec<String> {
         // A program that reads the same end again and again does so thousands of times: the first time tells.
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         let ended = self.events.iter().filter_map(|event| match &event.act {
             Act::Receive { object, end: true, .. } if event.outcome == Outcome::Ok(0) => {
                 seen.insert((&event.who, object)).then_some((event, object))

@@ -1,7 +1,7 @@
 //! Likely mistakes, recognised from recorded facts alone: each with its sentence and the words under which the handouts
 //! teach it. None is found by matching text.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Act, Event, Object, Outcome, Recording};
 
@@ -134,7 +134,7 @@ fn address_bytes_swapped(recording: &Recording, who: &str) -> Option<(u64, Strin
 }
 
 fn reuse_after_bind(recording: &Recording, who: &str) -> Option<(u64, String)> {
-    let mut bound = HashSet::new();
+    let mut bound = BTreeSet::new();
     let event = recording.of_tree(who).find(|event| match &event.act {
         Act::Bind { object, .. } => {
             bound.insert(object);
@@ -151,7 +151,7 @@ fn reuse_after_bind(recording: &Recording, who: &str) -> Option<(u64, String)> {
 
 /// Every send on a socket with the receives on it before, by the same process: room, bytes and head of each.
 fn answers<'a>(recording: &'a Recording, who: &'a str) -> Vec<(&'a Event, Vec<Received<'a>>)> {
-    let mut received: HashMap<(&str, &Object), Vec<Received<'a>>> = HashMap::new();
+    let mut received: BTreeMap<(&str, &Object), Vec<Received<'a>>> = BTreeMap::new();
     let mut answers = Vec::new();
     for event in recording.of_tree(who).filter(|event| event.outcome.ok()) {
         match &event.act {
@@ -304,7 +304,7 @@ fn closed_with_unread_data(recording: &Recording, who: &str) -> Option<(u64, Str
 }
 
 fn used_the_listener(recording: &Recording, who: &str) -> Option<(u64, String)> {
-    let mut listeners = HashSet::new();
+    let mut listeners = BTreeSet::new();
     for event in recording.of_tree(who) {
         match &event.act {
             Act::Listen { object, .. } => drop(listeners.insert(object)),

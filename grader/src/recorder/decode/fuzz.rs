@@ -1,7 +1,7 @@
 //! Calls as no library makes them: every recorded call, with any arguments and any memory behind them. The decoder reads
 //! this test's own memory, as it reads a program's.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -96,7 +96,7 @@ proptest! {
     ) {
         let pages = Pages::new();
         pages.fill(&words);
-        let (names, clock, mut objects) = (HashMap::new(), Clock::new(true), Objects::default());
+        let (names, clock, mut objects) = (BTreeMap::new(), Clock::new(true), Objects::default());
         let pid = std::process::id() as i32;
         let mut view = View { thread: pid, process: pid, objects: &mut objects, names: &names, clock: &clock };
         let arguments = arguments.map(|argument| pages.value(&argument));

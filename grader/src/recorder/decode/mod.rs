@@ -10,7 +10,7 @@ mod leave;
 mod options;
 mod ready;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::recorder::clock::Clock;
 use crate::recorder::descriptors;
@@ -32,7 +32,7 @@ pub struct View<'a> {
     /// What is known of the process's descriptors.
     pub objects: &'a mut Objects,
     /// The names of the processes by the pids that the program itself sees.
-    pub names: &'a HashMap<i32, String>,
+    pub names: &'a BTreeMap<i32, String>,
     /// The clock that it sees.
     pub clock: &'a Clock,
 }
@@ -40,7 +40,7 @@ pub struct View<'a> {
 /// What is known of a process's descriptors; all calls that close one are recorded and make it forgotten.
 #[derive(Debug, Default)]
 pub struct Objects {
-    known: HashMap<i32, Object>,
+    known: BTreeMap<i32, Object>,
 }
 
 impl Objects {
