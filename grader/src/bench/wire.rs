@@ -136,6 +136,8 @@ fn open_wire(interface: &str) -> std::io::Result<Socket> {
         }
     }
     socket.set_nonblocking(true)?;
+    // As much room as the system allows: a program that is not recorded sends faster than a check looks.
+    socket.set_recv_buffer_size(1 << 20)?;
     // SAFETY: all zeroes is a valid value of this plain structure.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
@@ -376,8 +378,12 @@ impl Echo {
 
 impl fmt::Display for Echo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.kind == 8 { "request" } else { "reply" };
-        write!(f, "an echo {kind} (type {}, code {}) ", self.kind, self.code)?;
+        let kind = match self.kind {
+            8 => "an echo request",
+            0 => "an echo reply",
+            _ => "an ICMP message",
+        };
+        write!(f, "{kind} (type {}, code {}) ", self.kind, self.code)?;
         write!(f, "from {} to {}, identifier {}, ", self.from, self.to, self.identifier)?;
         write!(f, "sequence {}, {} bytes of payload", self.sequence, self.payload.len())
     }

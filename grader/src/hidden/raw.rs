@@ -113,9 +113,10 @@ pub const CHECKS: &[Check] = &[
         Robust,
         4,
         ["raw-ping"],
-        "On a loopback that does not answer: does the program see its own request for what it is?"
+        "Is what is no echo reply passed over: its own request on loopback, and messages of other types?"
     )
     .long()
+    .network(Network::Pair)
     .net_raw()
     .after("answer_is_printed")
     .handout("Which answer is mine?"),
@@ -138,7 +139,7 @@ pub const CHECKS: &[Check] = &[
         Robust,
         3,
         ["raw-ping"],
-        "Is a late reply to the request before passed over?"
+        "Is a reply with another sequence number passed over, such as a late one to the request before?"
     )
     .long()
     .network(Network::Pair)
@@ -208,7 +209,7 @@ pub const CHECKS: &[Check] = &[
 ];
 
 fn malformed_arguments_are_refused(bench: &mut Bench) -> Result<(), Stop> {
-    let ping: [&[&str]; 9] = [
+    let ping: [&[&str]; 11] = [
         &[],
         &["192.0.2.2", "192.0.2.2"],
         &["192.0.2.2", "--bogus", "1"],
@@ -218,6 +219,8 @@ fn malformed_arguments_are_refused(bench: &mut Bench) -> Result<(), Stop> {
         &["192.0.2.2", "--size", "1473"],
         &["192.0.2.2", "--fill", "f"],
         &["192.0.2.2", "--fill", "xy"],
+        &["192.0.2.2", "--fill", "-1"],
+        &["192.0.2.2", "--fill", "fff"],
     ];
     bench.refuses_each("raw-ping", &ping)?;
     let udp: [&[&str]; 6] = [

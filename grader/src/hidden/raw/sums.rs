@@ -24,19 +24,24 @@ pub fn carries_are_added(bench: &mut Bench) -> Result<(), Stop> {
         ping_adds_up(bench, size, Some(0xff))?;
     }
     let identifier = ping_adds_up(bench, 2, Some(0xff))?.identifier;
-    // Most programs choose the same identifier again: then this sum carries a second time when it is folded.
-    let (size, fill) = carries_twice(identifier);
-    ping_adds_up(bench, size, Some(fill)).map(|_| ())
+    // Most programs choose the same identifier again: then these sums carry a second time when they are folded.
+    for order in [u16::from, u16::swap_bytes] {
+        let (size, fill) = carries_twice(identifier, order);
+        ping_adds_up(bench, size, Some(fill))?;
+    }
+    Ok(())
 }
 
 /// A size and a filling with which the sum of an echo request with this identifier and sequence 1 is still
-/// longer than 16 bits after its upper half was added to the lower one.
-fn carries_twice(identifier: u16) -> (u16, u8) {
+/// longer than 16 bits after its upper half was added to the lower one. The sum may be made of words in either
+/// `order`: it comes out right in both (RFC 1071), but carries in other places.
+fn carries_twice(identifier: u16, order: fn(u16) -> u16) -> (u16, u8) {
     let sizes = (2..=1472).rev().step_by(2);
     let choices = sizes.flat_map(|size: u16| (1..=255).map(move |fill: u8| (size, fill)));
     let twice = |(size, fill): &(u16, u8)| {
         let words = u32::from(*size / 2) * u32::from(*fill) * 0x0101;
-        let sum = 0x0800 + u32::from(identifier) + 1 + words;
+        let header: u32 = [0x0800, identifier, 1].map(|word| u32::from(order(word))).iter().sum();
+        let sum = header + words;
         (sum & 0xffff) + (sum >> 16) > 0xffff
     };
     choices.into_iter().find(twice).unwrap_or((1472, 0xff))
@@ -115,7 +120,10 @@ fn likely_sum(message: &[u8], observed: u16) -> Option<&'static str> {
     if observed == !(sum(false) as u16) {
         return Some("what was carried out of 16 bits was lost instead of being added again");
     }
-    if observed == !(fold(sum(false)) as u16) {
+    let swapped =
+        blank.chunks(2).map(|word| u32::from(word.get(1).copied().unwrap_or(0)) << 8 | u32::from(word[0]));
+    let once = [fold(sum(false)) as u16, (fold(swapped.sum()) as u16).swap_bytes()];
+    if once.contains(&!observed) {
         return Some("the carry was added only once, and that carried again");
     }
     None
@@ -123,7 +131,7 @@ fn likely_sum(message: &[u8], observed: u16) -> Option<&'static str> {
 
 pub fn zero_is_sent_as_ffff(bench: &mut Bench) -> Result<(), Stop> {
     let source_port = bench.random().range(20_000, 29_999) as u16;
-    let mut rest = words_without_value(source_port);
+    let mut rest = words_without_value(source_port, u16::from);
     while rest > 0xffff {
         rest = (rest & 0xffff) + (rest >> 16);
     }
@@ -133,19 +141,31 @@ pub fn zero_is_sent_as_ffff(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 pub fn any_value_adds_up(bench: &mut Bench) -> Result<(), Stop> {
-    let source_port = bench.random().range(20_000, 29_999) as u16;
-    // With this value the sum's lower half is ffff, to which its upper half is added: it carries again.
-    let twice = (0xffff - (words_without_value(source_port) & 0xffff)) as u16 as i16;
-    for value in [bench.random().telling_i16(), twice, i16::MIN, i16::MAX, -1, 0] {
+    // A port with which the sum carries whatever the value is, in either order of the words.
+    let first = bench.random().range(20_000, 29_000) as u16;
+    let carries = |port: &u16| {
+        [u16::from, u16::swap_bytes].iter().all(|order| words_without_value(*port, *order) > 0xffff)
+    };
+    let source_port = (first..first + 512).find(carries).unwrap_or(first);
+    // With these values the sum's lower half is ffff, to which its upper half is added: it carries again. One is for
+    // who adds words as they are, and one for who adds them with their bytes swapped.
+    let twice = |order: fn(u16) -> u16| {
+        let rest = words_without_value(source_port, order) & 0xffff;
+        order(0xffff - rest as u16) as i16
+    };
+    let (plain, swapped) = (twice(u16::from), twice(u16::swap_bytes));
+    for value in [bench.random().telling_i16(), plain, swapped, i16::MIN, i16::MAX, -1, 0] {
         udp_adds_up(bench, value, source_port)?;
     }
     Ok(())
 }
 
-/// The sum of all words under the UDP checksum but the value.
-fn words_without_value(source_port: u16) -> u32 {
-    let halves = |address: Ipv4Addr| (address.to_bits() >> 16) + (address.to_bits() & 0xffff);
-    halves(NEAR) + halves(FAR) + 17 + 10 + u32::from(source_port) + 5000 + 10
+/// The sum of all words under the UDP checksum but the value, each word in this order.
+fn words_without_value(source_port: u16, order: fn(u16) -> u16) -> u32 {
+    let halves = |address: Ipv4Addr| [(address.to_bits() >> 16) as u16, address.to_bits() as u16];
+    let addresses = halves(NEAR).into_iter().chain(halves(FAR));
+    let words = addresses.chain([17, 10, source_port, 5000, 10]);
+    words.map(|word| u32::from(order(word))).sum()
 }
 
 /// Sends a value to host b and expects it to arrive with a right checksum.
@@ -165,7 +185,7 @@ fn udp_adds_up(bench: &Bench, value: i16, source_port: u16) -> Result<(), Stop> 
             match (observed, right) {
                 (0, 0xffff) => unexplained.likely("0000 on the wire says that there is no checksum"),
                 (0, _) => unexplained.likely("the checksum was not filled in"),
-                _ if observed == right.wrapping_add(1) => {
+                _ if [1, 0x100].iter().any(|carry| observed == right.wrapping_add(*carry)) => {
                     unexplained.likely("a carry was lost: the upper half is added until the sum fits")
                 }
                 _ => unexplained,
@@ -186,9 +206,13 @@ mod tests {
     #[test]
     fn a_second_carry_is_found_for_every_identifier() {
         for identifier in [0, 2, 0x1234, 0xffff] {
-            let (size, fill) = carries_twice(identifier);
+            let (size, fill) = carries_twice(identifier, u16::from);
             let words = u32::from(size / 2) * u32::from(fill) * 0x0101;
             let sum = 0x0801 + u32::from(identifier) + words;
+            assert!((sum & 0xffff) + (sum >> 16) > 0xffff);
+            let (size, fill) = carries_twice(identifier, u16::swap_bytes);
+            let words = u32::from(size / 2) * u32::from(fill) * 0x0101;
+            let sum = 0x0108 + u32::from(identifier.swap_bytes()) + words;
             assert!((sum & 0xffff) + (sum >> 16) > 0xffff);
         }
     }
