@@ -38,6 +38,10 @@ const COMPILE_LIMIT: Duration = Duration::from_secs(200);
 const ANSWER_LIMIT: usize = 4 << 20;
 /// How many programs are kept before those that were not used for a while are removed.
 const KEPT_BUILDS: usize = 2_000;
+/// What the directory of a build in progress begins with.
+const WORK: &str = ".work-";
+/// How old such a directory is when its build cannot be in progress any more: its grader was killed.
+const ABANDONED: Duration = Duration::from_secs(3600);
 /// How long a program is kept at least after it was last used.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 /// What every program is compiled with: cargo's dev profile without debug information, overflow checked.
@@ -200,7 +204,7 @@ impl Compiler {
 
     /// A directory that is gone when the build ends. It lies beside the builds, so that the result can be moved.
     fn work_directory(&self) -> Result<tempfile::TempDir, Breakdown> {
-        tempfile::Builder::new().prefix(".work-").tempdir_in(&self.builds).map_err(|error| {
+        tempfile::Builder::new().prefix(WORK).tempdir_in(&self.builds).map_err(|error| {
             Breakdown::new(
                 format!("cannot make a directory in {}: {error}", shown(&self.builds)),
                 "free some space there, or set CARGO_TARGET_DIR to a directory that you may write",
@@ -323,20 +327,25 @@ fn found(kept: &Path) -> bool {
     kept.is_file() && used().map_or(true, |()| true)
 }
 
-/// Removes programs that were not used for a day, where many are kept.
+/// Removes programs that were not used for a day, where many are kept, and what killed graders had in work.
 fn prune(builds: &Path) {
     let Ok(entries) = fs::read_dir(builds) else { return };
-    let entries: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    if entries.len() <= KEPT_BUILDS {
-        return;
-    }
-    for entry in entries {
-        let used = fs::metadata(&entry).and_then(|found| found.modified());
+    let (work, kept): (Vec<PathBuf>, Vec<PathBuf>) =
+        entries.flatten().map(|entry| entry.path()).partition(|path| is_work(path));
+    let crowded = kept.len() > KEPT_BUILDS;
+    let old = work.iter().map(|path| (path, ABANDONED));
+    let unused = kept.iter().filter(|_| crowded).map(|path| (path, KEPT_FOR));
+    for (entry, limit) in old.chain(unused) {
+        let used = fs::metadata(entry).and_then(|found| found.modified());
         let age = used.ok().and_then(|used| used.elapsed().ok()).unwrap_or_default();
-        if age > KEPT_FOR {
+        if age > limit {
             let _ = fs::remove_dir_all(entry);
         }
     }
+}
+
+fn is_work(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WORK))
 }
 
 fn broke(error: std::io::Error) -> Breakdown {
@@ -381,4 +390,27 @@ fn judge(compiled: &Compiled) -> Result<(), Unbuilt> {
 
 fn no_linker() -> Breakdown {
     Breakdown::new("rustc finds no linker `cc`", crate::doctor::LINKER)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn what_killed_graders_had_in_work_is_removed() -> std::io::Result<()> {
+        let builds = tempfile::tempdir()?;
+        for (name, hours) in [(".work-abandoned", 2), (".work-in-progress", 0), ("kept", 48)] {
+            let path = builds.path().join(name);
+            fs::create_dir(&path)?;
+            fs::write(path.join("file"), "")?;
+            fs::File::open(&path)?.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600))?;
+        }
+        super::prune(builds.path());
+        let mut left: Vec<_> =
+            fs::read_dir(builds.path())?.flatten().map(|entry| entry.file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".work-in-progress", "kept"]);
+        Ok(())
+    }
 }

@@ -13,6 +13,8 @@ use crate::verdict::Breakdown;
 
 /// More output than this is not kept; more than four times this ends the program.
 const KEPT: usize = 4 << 20;
+/// How much is read at once.
+const CHUNK: usize = 64 << 10;
 
 /// What a program reads from its standard input.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +46,8 @@ pub enum Stdout {
 #[derive(Default)]
 pub struct Output {
     reader: Option<File>,
+    /// Where it is read to, made once: every turn of a wait reads.
+    buffer: Vec<u8>,
     /// What came so far.
     pub bytes: Vec<u8>,
     /// How much came so far, kept or not.
@@ -134,10 +138,10 @@ fn set_nonblocking(fd: &OwnedFd) -> Result<(), Breakdown> {
 impl Output {
     fn pump(&mut self) -> u64 {
         let Some(reader) = &mut self.reader else { return 0 };
-        let mut buffer = [0; 65_536];
+        self.buffer.resize(CHUNK, 0);
         let mut moved = 0;
         loop {
-            match reader.read(&mut buffer) {
+            match reader.read(&mut self.buffer) {
                 // The end of a pipe is final; a file may still grow.
                 Ok(0) => {
                     if reader.metadata().is_ok_and(|metadata| !metadata.is_file()) {
@@ -149,7 +153,7 @@ impl Output {
                     moved += count as u64;
                     self.total += count;
                     let room = KEPT.saturating_sub(self.bytes.len()).min(count);
-                    self.bytes.extend_from_slice(&buffer[..room]);
+                    self.bytes.extend_from_slice(&self.buffer[..room]);
                     if moved > KEPT as u64 {
                         return moved;
                     }
