@@ -133,7 +133,7 @@ fn serve() -> nix::Result<Option<Role>> {
                 Ok(ForkResult::Parent { child: pid }) => {
                     children.push(Child { pid, line, hung_up: false });
                     // While nobody waits for it: every arena finds it done.
-                    crate::sandbox::prepare_filters();
+                    crate::sandbox::prepare_filter();
                 }
                 // The line ends without a status.
                 Err(error) => eprintln!("the fork server cannot fork: {error}"),

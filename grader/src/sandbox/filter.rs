@@ -1,9 +1,11 @@
-//! The system-call filters of a program: what it may not do, and where its recorder stops it.
+//! The system-call filter of a program: what it may not do, and where its recorder stops it.
 //!
 //! Under a recorder a refusal is `SECCOMP_RET_TRAP` with the errno in its low bits: the kernel has already skipped the
 //! call when the recorder sees it, so a recorder that fails leaves the door shut (the program dies of SIGSYS). Without
-//! one it is a plain errno. The order in which filters are stacked does not matter to TRAP; the refusals come last
-//! because they also refuse seccomp() itself.
+//! one it is a plain errno.
+//!
+//! It is one program and no stack of filters: the kernel would translate each of a stack at every start of a program, and
+//! run each at every call.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -98,25 +100,27 @@ const NAMESPACES: u64 = (libc::CLONE_NEWUSER
 /// `sockets` asks for it by name; outside the first network namespace the kernel has none.
 const FAMILIES: [i32; 5] = [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_BLUETOOTH];
 
-/// The filters in the order in which they are installed. `traced` are the calls at which a recorder is told; without
+/// The filter. `traced` are the calls at which a recorder is told; without
 /// any there is no recorder. Without `sockets`, every socket is refused. Without a pid namespace, so is a signal to
 /// everybody: it would reach whatever else the user runs.
-pub fn filters(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfProgram>, Breakdown> {
+pub fn filter(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<BpfProgram, Breakdown> {
     type Key = (Vec<i64>, bool, bool);
-    // An arena starts many programs behind the same filters.
-    static BUILT: Mutex<BTreeMap<Key, Vec<BpfProgram>>> = Mutex::new(BTreeMap::new());
+    // An arena starts many programs behind the same filter.
+    static BUILT: Mutex<BTreeMap<Key, BpfProgram>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (traced.to_vec(), sockets, pid_namespace);
-    if let Some(filters) = built.get(&key) {
-        return Ok(filters.clone());
+    if let Some(filter) = built.get(&key) {
+        return Ok(filter.clone());
     }
-    let filters = build(traced, sockets, pid_namespace)
+    let parts = parts(traced, sockets, pid_namespace)
         .map_err(|error| Breakdown::system("cannot build the system-call filter", error))?;
-    built.insert(key, filters.clone());
-    Ok(filters)
+    let filter = chain(parts);
+    built.insert(key, filter.clone());
+    Ok(filter)
 }
 
-fn build(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfProgram>, BackendError> {
+/// What the filter is made of, the strongest first: what is refused is not recorded as a call.
+fn parts(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfProgram>, BackendError> {
     let refusal = |rules: Rules, errno: i32| -> Result<BpfProgram, BackendError> {
         if traced.is_empty() {
             compile(rules, SeccompAction::Errno(errno as u32))
@@ -131,9 +135,6 @@ fn build(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfPr
     // Every thread that glibc makes tries clone3 first. Its flags lie in memory, where a filter cannot see them, so it
     // is unknown here, and quietly: as a refusal it would fill the recording.
     programs.push(compile(calls(&[libc::SYS_clone3]), SeccompAction::Errno(ENOSYS as u32))?);
-    if !traced.is_empty() {
-        programs.push(compile(recorded(traced)?, SeccompAction::Trace(0))?);
-    }
     let io_uring = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
     programs.push(refusal(calls(&io_uring), ENOSYS)?);
     let mut rules = refused()?;
@@ -146,7 +147,26 @@ fn build(traced: &[i64], sockets: bool, pid_namespace: bool) -> Result<Vec<BpfPr
         rules.insert(libc::SYS_kill, vec![rule(&[(0, Eq, EVERYBODY)])?]);
     }
     programs.push(refusal(rules, EPERM)?);
+    if !traced.is_empty() {
+        programs.push(compile(recorded(traced)?, SeccompAction::Trace(0))?);
+    }
     Ok(programs)
+}
+
+/// One program that asks these one after the other: what one lets pass, the next one judges.
+fn chain(programs: Vec<BpfProgram>) -> BpfProgram {
+    let (mut whole, count) = (BpfProgram::new(), programs.len());
+    for (at, mut program) in programs.into_iter().enumerate() {
+        let length = program.len();
+        let passes =
+            |step: &seccompiler::sock_filter| step.code == RETURN && step.k == libc::SECCOMP_RET_ALLOW;
+        for (place, step) in program.iter_mut().enumerate().filter(|(_, step)| passes(step) && at + 1 < count)
+        {
+            *step = instruction(JUMP, 0, 0, (length - place - 1) as u32);
+        }
+        whole.extend(program);
+    }
+    whole
 }
 
 fn calls(numbers: &[i64]) -> Rules {
@@ -229,7 +249,7 @@ fn choose(parts: &[(i64, BpfProgram)]) -> BpfProgram {
     let border = later[0].0;
     let (earlier, later) = (choose(earlier), choose(later));
     // The jumps of a condition reach no more than 255 instructions far.
-    let to_later = instruction((libc::BPF_JMP | libc::BPF_JA) as u16, 0, 0, earlier.len() as u32);
+    let to_later = instruction(JUMP, 0, 0, earlier.len() as u32);
     let mut program = vec![load, instruction(JUMP_IF_AT_LEAST, 0, 1, border as u32), to_later];
     program.extend(earlier);
     program.extend(later);
@@ -259,6 +279,7 @@ fn x32_is_unknown() -> BpfProgram {
 
 /// Loads a word of `seccomp_data`; the first one is the number of the call.
 const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const JUMP: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
 const JUMP_IF_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
@@ -268,7 +289,7 @@ fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> seccompiler::sock_filter {
 
 #[cfg(test)]
 mod tests {
-    use super::{NEAR, Rules, calls, compile, compile_all, recorded, refused};
+    use super::{NEAR, Rules, calls, chain, compile, compile_all, parts, recorded, refused};
     use crate::recorder::syscalls;
     use seccompiler::{BpfProgram, SeccompAction};
 
@@ -304,19 +325,51 @@ mod tests {
     /// Of arguments that might matter, namespaces' flags among them.
     const BITS: [u32; 12] = [0, 1, 2, 16, 17, 25, 26, 27, 28, 29, 30, 33];
 
+    /// Calls that filters may be asked about.
+    fn questions() -> impl Iterator<Item = (u32, [u64; 6])> {
+        let numbers = (0..600).chain([0x4000_0000, 0x4000_0029, u32::MAX]);
+        numbers.flat_map(|number| BITS.map(|bit| (number, 1u64 << bit))).flat_map(|(number, argument)| {
+            [[0; 6], [argument; 6], [argument, 0, 0, 0, 0, 0], [2, argument, 16, 0, 1, 0]]
+                .map(|arguments| (number, arguments))
+        })
+    }
+
     fn alike(rules: impl Fn() -> Rules) {
         let chosen = compile(rules(), SeccompAction::Trap).expect("a filter");
         let whole = compile_all(rules(), SeccompAction::Trap).expect("a filter");
         let mut matched = 0;
-        let numbers = (0..600).chain([0x4000_0000, 0x4000_0029, u32::MAX]);
-        for (number, argument) in numbers.flat_map(|number| BITS.map(|bit| (number, 1u64 << bit))) {
-            for arguments in [[0; 6], [argument; 6], [argument, 0, 0, 0, 0, 0], [2, argument, 16, 0, 1, 0]] {
-                let said = says(&chosen, number, arguments);
-                assert_eq!(said, says(&whole, number, arguments), "call {number} with {arguments:?}");
-                matched += u32::from(said == libc::SECCOMP_RET_TRAP);
-            }
+        for (number, arguments) in questions() {
+            let said = says(&chosen, number, arguments);
+            assert_eq!(said, says(&whole, number, arguments), "call {number} with {arguments:?}");
+            matched += u32::from(said == libc::SECCOMP_RET_TRAP);
         }
         assert!(matched > 0);
+    }
+
+    #[test]
+    fn one_filter_says_what_a_stack_of_its_parts_would() {
+        let traced = syscalls::numbers();
+        for (traced, sockets, pid_namespace) in [
+            (&traced[..], true, true),
+            (&traced, true, false),
+            (&[], true, true),
+            (&[], false, true),
+            (&[], false, false),
+        ] {
+            let parts = parts(traced, sockets, pid_namespace).expect("parts");
+            let whole = chain(parts.clone());
+            assert!(whole.len() <= libc::BPF_MAXINSNS as usize, "{} instructions", whole.len());
+            for (number, arguments) in questions() {
+                // Of a stack, the action counts that stands lowest as a signed number (seccomp(2)).
+                let said = parts.iter().map(|part| says(part, number, arguments));
+                let strongest = said.min_by_key(|said| (said & libc::SECCOMP_RET_ACTION_FULL) as i32);
+                assert_eq!(
+                    Some(says(&whole, number, arguments)),
+                    strongest,
+                    "call {number} with {arguments:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -68,8 +68,8 @@ pub struct Prepared {
     pub uid: Option<u32>,
     /// Signals to ignore.
     pub ignored_signals: Vec<i32>,
-    /// In the order of installation.
-    pub filters: Vec<BpfProgram>,
+    /// The system-call filter.
+    pub filter: BpfProgram,
     /// Whether init outlives the program until every orphan has ended.
     pub wait_for_orphans: bool,
 }
@@ -235,10 +235,8 @@ unsafe fn run(prepared: &Prepared) -> Failed {
             libc::_exit(126);
         }
         libc::close(HANDSHAKE);
-        for filter in &prepared.filters {
-            if let Err(errno) = install(filter) {
-                return (c"seccomp", errno);
-            }
+        if let Err(errno) = install(&prepared.filter) {
+            return (c"seccomp", errno);
         }
         libc::execve(
             prepared.executable.as_ptr(),

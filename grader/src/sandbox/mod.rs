@@ -9,7 +9,7 @@
 //!  `- fork server   the grader's executable again, with one thread
 //!      `- arena    one per check, asked over a pipe; owns a user and a network namespace
 //!          `- init   pid 1 of namespaces of its own; not dumpable; reaps, and reports on a pipe that no program holds
-//!              `- program   pid 2: no capability, no way to gain one, limits, landlock, filters
+//!              `- program   pid 2: no capability, no way to gain one, limits, landlock, filter
 //! ```
 //!
 //! The order of the steps is what makes it work, as root and as an ordinary user, with a recorder inside or without:
@@ -19,7 +19,7 @@
 //! | 1 | arena ([`enter_arena`]) | under root: takes a dedicated uid, turns dumpable again | uid 0 is exempt from process limits |
 //! | 2 | arena | user and network namespace, maps, loopback; then the [hosts](crate::host) | must still have one thread |
 //! | 3 | arena | asks to die with the fork server, which dies with the grader | the change of uid would have wiped it |
-//! | 4 | spawning thread ([`spawn`]) | lists root, arguments, filters; handshake, status and go pipe | nothing may allocate after the clone |
+//! | 4 | spawning thread ([`spawn`]) | lists root, arguments, filter; handshake, status and go pipe | nothing may allocate after the clone |
 //! | 5 | spawning thread | clones init into user, pid, mount, ipc and uts namespaces; sends the go byte | |
 //! | 6 | init | asks to die with the spawning thread, awaits the go byte; descriptors; maps; root | the byte closes the race with the arena's death |
 //! | 7 | init | clones the program, *then* turns not dumpable, closes its descriptors, reaps | before, it would have hidden the program from its recorder |
@@ -27,7 +27,7 @@
 //! | 9 | program | sends a byte, whose credentials tell the arena its pid; waits | |
 //! | 10 | spawning thread | [`spawn`] comes back; a recorder seizes the program | after step 8: nothing of ours is traced |
 //! | 11 | spawning thread | [`Tree::release`] | |
-//! | 12 | program | filters, exec | |
+//! | 12 | program | filter, exec | |
 //!
 //! Killing init ends every process of its namespace ([`Tree::kill`]). Who traces must go on waiting for *all* tracees
 //! then, because the namespace ends only when its zombies are reaped. All of it hangs on the spawning thread: it must
@@ -165,7 +165,7 @@ impl Drop for Tree {
 }
 
 impl Tree {
-    /// Lets the program go on to its filters and its exec.
+    /// Lets the program go on to its filter and its exec.
     pub fn release(&self) -> Result<(), Breakdown> {
         tree::release(self)
     }
@@ -236,12 +236,12 @@ pub struct Report {
 }
 
 /// Starts the tree in the network namespace of the calling thread. It comes back when the program waits, just before
-/// its filters and its exec, to be released by [`Tree::release`]. Call it on a thread that outlives the tree.
+/// its filter and its exec, to be released by [`Tree::release`]. Call it on a thread that outlives the tree.
 pub fn spawn(plan: Plan) -> Result<Tree, Breakdown> {
     tree::spawn(plan)
 }
 
-/// Builds the filters of a recorded program ahead of the first one.
-pub fn prepare_filters() {
-    let _ = filter::filters(&crate::recorder::syscalls::numbers(), true, true);
+/// Builds the filter of a recorded program ahead of the first one.
+pub fn prepare_filter() {
+    let _ = filter::filter(&crate::recorder::syscalls::numbers(), true, true);
 }

@@ -1,5 +1,5 @@
 //! Tier C, without namespaces: what stands in for them. Under root, programs take a uid of their own, so that they can
-//! neither signal nor read the arena, and can all be found again by it; an ordinary user has only Landlock, filters and
+//! neither signal nor read the arena, and can all be found again by it; an ordinary user has only Landlock, the filter and
 //! limits.
 
 use std::fs;

@@ -74,7 +74,7 @@ pub fn prepare(
         capabilities: if plan.net_raw { 1 << CAP_NET_RAW } else { 0 },
         uid: (alone && geteuid().is_root() && !place.keep_uid).then_some(arena.uid),
         ignored_signals: plan.ignored_signals,
-        filters: filter::filters(&plan.traced_calls, !place.no_sockets, !alone)?,
+        filter: filter::filter(&plan.traced_calls, !place.no_sockets, !alone)?,
         wait_for_orphans: plan.wait_for_orphans,
     };
     Ok((prepared, work))
