@@ -244,6 +244,7 @@ fn refuses_numbers_out_of_range(bench: &mut Bench) -> Result<(), Stop> {
             &["ntohl", "4294967296"],
             &["ntohs", "-1"],
             &["htonl", "1.5"],
+            &["htons", "0x10"],
             &["htons", ""],
             &["ntohs", "18446744073709551871"],
             &["htonq", "255"],

@@ -227,9 +227,10 @@ pub const CHECKS: &[Check] = &[
         Bonus,
         5,
         ["mcast-receiver"],
-        "Does the receiver join an IPv6 group on the interface of that name?"
+        "Does the receiver join an IPv6 group on the interface of that name, and leave it?"
     )
     .network(Network::ForkV6)
+    .recorder()
     .handout("The contract"),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::membership::has_left;
 use super::{B, C, GROUP, NEAR_B, NEAR_C, NOBODY, PORT, REACHED, ends_well, start, to_group};
 use crate::bench::{Bench, Ended, Membership, Process, Wire};
 use crate::verdict::{Because, Stop, Unexplained, ensure};
@@ -160,7 +161,8 @@ pub fn receiver_joins_ipv6_groups(bench: &mut Bench) -> Result<(), Stop> {
     receiver
         .expect_line(&format!("Received: {word}"))
         .because("the receiver prints a line for each datagram of the group")?;
-    ends_well(&mut receiver)
+    ends_well(&mut receiver)?;
+    has_left(bench, &receiver)
 }
 
 /// A group that lives for this test alone, within the site.

@@ -136,7 +136,7 @@ pub fn leaves_when_it_is_told_to_end(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 /// Expects that the receiver, which has ended, left the group that it had joined, by a call of its own.
-fn has_left(bench: &Bench, receiver: &Process) -> Result<(), Stop> {
+pub(super) fn has_left(bench: &Bench, receiver: &Process) -> Result<(), Stop> {
     let recording = bench.recording()?;
     left(&recording, receiver.who())
         .with(|unexplained| unexplained.sent(receiver.command()))
