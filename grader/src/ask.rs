@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::Bench;
 use crate::check::Check;
 use crate::recording::Recording;
+use crate::sandbox::cgroup::Entry;
 use crate::verdict::{Breakdown, Finding, Stop, Verdict};
 use crate::{sandbox, suites};
 
@@ -56,6 +57,8 @@ pub struct Ask {
     pub record: bool,
     /// The uid and gid that a root arena takes.
     pub uid: u32,
+    /// The control group that it goes into, where there is one.
+    pub group: Option<Entry>,
 }
 
 /// What an arena answers.
@@ -101,7 +104,7 @@ fn answer(ask: &Ask) -> Answer {
         return broke(Breakdown::new(format!("there is no check {} in the lab {}", ask.check, ask.lab), ""));
     };
     let start = Instant::now();
-    let bench = sandbox::enter_arena(ask.tier, ask.uid)
+    let bench = sandbox::enter_arena(ask.tier, ask.uid, ask.group.as_ref())
         .and_then(|arena| Bench::new(arena, check, ask.programs.clone(), ask.seed, ask.trace))
         .and_then(|bench| if ask.record { bench.capture().map(|()| bench) } else { Ok(bench) });
     let mut bench = match bench {

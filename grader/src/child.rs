@@ -64,6 +64,7 @@ pub fn end_all_on_signals() {
             // Its children ask to die with it.
             let _ = kill(pid_of(&server.child), Signal::SIGKILL);
         }
+        crate::sandbox::cgroup::remove_all();
         for directory in &ours.directories {
             let _ = std::fs::remove_dir_all(directory);
         }

@@ -90,6 +90,7 @@ fn findings() -> Vec<Found> {
         Ok(probe) => findings.extend(of_probe(&probe)),
         Err(what) => findings.push(Found::lacks(what, "run it again; if it stays so, report it")),
     }
+    findings.push(Found::fine(groups()));
     findings.push(if Path::new("/usr/bin/python3").is_file() {
         Found::fine("Python 3: /usr/bin/python3")
     } else {
@@ -99,6 +100,17 @@ fn findings() -> Vec<Found> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     findings.push(Found::fine(format!("{cores} processors")));
     findings
+}
+
+/// Whether memory and processes have a second bound. One is enough to grade with.
+fn groups() -> String {
+    match crate::sandbox::cgroup::describe() {
+        Ok(words) => format!("control groups bound each check once more: {words}"),
+        Err(reason) => format!(
+            "no control groups ({reason}): the memory and the processes of programs are watched and limited, without the \
+kernel's second bound, which only root or a delegated group has"
+        ),
+    }
 }
 
 /// What keeps programs in where there are no namespaces.

@@ -56,7 +56,7 @@ fn look() -> Probe {
     let entered = match no_proc {
         None => Ok(()),
         Some(_) => in_child(|| {
-            let arena = sandbox::enter_arena(Tier::A, crate::schedule::FIRST_UID);
+            let arena = sandbox::enter_arena(Tier::A, crate::schedule::FIRST_UID, None);
             arena.map(drop).map_err(|breakdown| breakdown.what)
         }),
     };
@@ -70,7 +70,7 @@ fn look() -> Probe {
 }
 
 fn enter_and_mount_proc() -> Result<(), String> {
-    sandbox::enter_arena(Tier::A, crate::schedule::FIRST_UID).map_err(|breakdown| breakdown.what)?;
+    sandbox::enter_arena(Tier::A, crate::schedule::FIRST_UID, None).map_err(|breakdown| breakdown.what)?;
     unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).map_err(|error| error.to_string())?;
     in_child(|| {
         let none: Option<&str> = None;

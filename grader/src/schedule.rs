@@ -16,6 +16,7 @@ use crate::child::{self, Streams};
 use crate::compile::{Compiler, Unbuilt};
 use crate::fork_server::Role;
 use crate::lanes::{self, Lane};
+use crate::sandbox::cgroup::Group;
 use crate::subject::Subject;
 use crate::verdict::{Breakdown, Finding, Verdict};
 
@@ -349,6 +350,7 @@ impl Run<'_> {
                 Some((program.to_string(), self.built.get(*program)?.as_ref().ok()?.clone()))
             })
             .collect();
+        let group = Group::for_arena();
         let ask = Ask {
             lab: self.subject.suite.lab.to_string(),
             check: check.name.to_string(),
@@ -358,6 +360,7 @@ impl Run<'_> {
             trace,
             record: self.plan.record,
             uid: next_uid(),
+            group: group.as_ref().map(Group::entry),
         };
         ask_arena(&ask)
     }

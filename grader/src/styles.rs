@@ -22,6 +22,7 @@ use crate::exit::{Exit, Problem};
 use crate::fork_server::Role;
 use crate::grade::{known_lab, unwritable};
 use crate::report::escape_lines;
+use crate::sandbox::cgroup::Group;
 use crate::subject::Subject;
 use crate::verdict::{Because, Stop};
 use crate::{cli, doctor, intake, sandbox, schedule};
@@ -79,6 +80,7 @@ pub fn styles(arguments: StylesArguments) -> Result<Exit, Problem> {
             Err(Unbuilt::Broke(breakdown)) => return Err(Problem::breakdown(&breakdown)),
         }
     }
+    let group = Group::for_arena();
     let ask = Ask {
         lab: LAB.to_string(),
         check: "styles".to_string(),
@@ -88,6 +90,7 @@ pub fn styles(arguments: StylesArguments) -> Result<Exit, Problem> {
         trace: false,
         record: false,
         uid: schedule::next_uid(),
+        group: group.as_ref().map(Group::entry),
     };
     let figures = measured(&ask)?;
     cli::print(&chart(&figures))?;
@@ -131,7 +134,7 @@ pub fn arena() -> ExitCode {
 
 fn measure_all(ask: &Ask) -> Result<Vec<Figures>, String> {
     let check = Check::new("styles", "", Level::Core, 0, &[], "", |_| Ok(()));
-    let bench = sandbox::enter_arena(ask.tier, ask.uid)
+    let bench = sandbox::enter_arena(ask.tier, ask.uid, ask.group.as_ref())
         .and_then(|arena| Bench::new(arena, &check, ask.programs.clone(), ask.seed, ask.trace))
         .map_err(|breakdown| breakdown.what)?;
     let mut all = Vec::new();

@@ -21,6 +21,7 @@ use crate::fork_server::Role;
 use crate::grade::known_lab;
 use crate::ladder::Live;
 use crate::report::{escape, escape_lines};
+use crate::sandbox::cgroup::Group;
 use crate::subject::Subject;
 use crate::verdict::Stop;
 use crate::{doctor, intake, sandbox, schedule};
@@ -91,6 +92,7 @@ pub fn trace(arguments: TraceArguments) -> Result<Exit, Problem> {
             Err(Unbuilt::Broke(breakdown)) => return Err(Problem::breakdown(&breakdown)),
         };
     }
+    let group = Group::for_arena();
     let ask = Ask {
         lab: suite.lab.to_string(),
         check: "trace".to_string(),
@@ -100,6 +102,7 @@ pub fn trace(arguments: TraceArguments) -> Result<Exit, Problem> {
         trace: true,
         record: false,
         uid: schedule::next_uid(),
+        group: group.as_ref().map(Group::entry),
     };
     let input = own_input();
     let seconds = u64::from(arguments.seconds);
@@ -167,7 +170,7 @@ fn run(asked: &TraceAsk) -> Result<(), Stop> {
         "multicast" | "raw" => check.network(Network::Pair).net_raw(),
         _ => check,
     };
-    let arena = sandbox::enter_arena(asked.ask.tier, asked.ask.uid)?;
+    let arena = sandbox::enter_arena(asked.ask.tier, asked.ask.uid, asked.ask.group.as_ref())?;
     let bench = Bench::new(arena, &check, asked.ask.programs.clone(), asked.ask.seed, true)?;
     // Without a recorder there is nothing to draw: this says so.
     drop(bench.recording()?);

@@ -312,7 +312,8 @@ fn whoever_ends_the_grader_ends_all_of_it(#[case] signal: nix::sys::signal::Sign
     let mut grader = grade(&lab).stdout(std::process::Stdio::null()).spawn().expect("start it");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     // The grader, its fork server, an arena, an init and a program.
-    let mut family = family_of(grader.id());
+    let pid = grader.id();
+    let mut family = family_of(pid);
     while family.len() < 5 && std::time::Instant::now() < deadline {
         std::thread::yield_now();
         family = family_of(grader.id());
@@ -329,4 +330,8 @@ fn whoever_ends_the_grader_ends_all_of_it(#[case] signal: nix::sys::signal::Sign
         std::thread::yield_now();
     }
     assert_eq!(family.iter().find(lives), None, "something outlived the grader");
+    if signal != nix::sys::signal::Signal::SIGKILL {
+        let groups = grader::sandbox::cgroup::left_by(pid);
+        assert!(groups.is_empty(), "control groups outlived the grader: {groups:?}");
+    }
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use grader::bench::Random;
+use grader::sandbox::cgroup;
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -179,9 +180,11 @@ fn two_thousand_checks() -> Result<(), Failed> {
     let only: Vec<&str> = LABS.iter().flat_map(|(_, check)| ["--only", check]).collect();
     let mut grader = place.grade(&[&only[..], &["--repeat", "1000"]].concat())?;
     let (mut samples, mut server_samples) = (Vec::new(), Vec::new());
+    let (pid, mut most_groups) = (grader.id(), 0);
     while grader.try_wait()?.is_none() {
-        samples.extend(held(grader.id()));
-        server_samples.extend(children_of(grader.id()).first().and_then(|server| held(*server)));
+        samples.extend(held(pid));
+        server_samples.extend(children_of(pid).first().and_then(|server| held(*server)));
+        most_groups = most_groups.max(cgroup::left_by(pid).len());
         let _ = nix::poll::poll(&mut [], 50_u16);
     }
     let output = grader.wait_with_output()?;
@@ -193,6 +196,10 @@ fn two_thousand_checks() -> Result<(), Failed> {
         }
     }
     place.is_clean()?;
+    let groups = cgroup::left_by(pid);
+    if !groups.is_empty() || (most_groups == 0) != cgroup::describe().is_err() {
+        return Err(format!("at most {most_groups} control groups at once, and left are {groups:?}").into());
+    }
     let left: Vec<_> = fs::read_dir(&place.temporary)?.flatten().map(|entry| entry.file_name()).collect();
     if !left.is_empty() {
         return Err(format!("files are left: {left:?}").into());
@@ -219,12 +226,13 @@ fn killed_grader() -> Result<(), Failed> {
     let start = Instant::now();
     let whole = verdicts(&place.grade(&lab)?.wait_with_output()?.stdout)?;
     let life = start.elapsed();
-    let mut interrupted = 0;
+    let (mut interrupted, mut left_behind) = (0, 0);
     for turn in 0..KILLS {
         place.make_new(&own(turn))?;
         // One moment in each twentieth of a life, from the compiler's start to the last check's end.
         let moment = life.mul_f64((turn as f64 + random.range(0, 1000) as f64 / 1000.0) / KILLS as f64);
         let mut grader = place.grade(&lab)?;
+        let pid = grader.id();
         let deadline = Instant::now() + moment;
         while Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now()).as_millis().min(1000) as u16;
@@ -233,6 +241,7 @@ fn killed_grader() -> Result<(), Failed> {
         interrupted += u64::from(grader.try_wait()?.is_none());
         grader.kill()?;
         grader.wait()?;
+        left_behind += cgroup::left_by(pid).len();
         let clean = place.is_clean();
         clean.map_err(|failed| {
             format!("killed after {moment:?} of {life:?}: {}", failed.message().unwrap_or("?"))
@@ -240,9 +249,18 @@ fn killed_grader() -> Result<(), Failed> {
         // The same programs, of which some may have been half built.
         let one =
             verdicts(&place.grade(&["--lab", LABS[0].0, "--only", LABS[0].1])?.wait_with_output()?.stdout)?;
+        let groups = cgroup::left_by(pid);
+        if !groups.is_empty() {
+            return Err(format!("the next grader leaves control groups of a killed one: {groups:?}").into());
+        }
         if one.values().any(|verdict| verdict != "\"pass\"") || one.is_empty() {
             return Err(format!("after a kill at {moment:?}: {one:?}").into());
         }
+    }
+    if left_behind == 0 && cgroup::describe().is_ok() {
+        return Err(
+            "no killed grader left a control group: nothing shows that the next one removes them".into()
+        );
     }
     if interrupted < KILLS / 2 {
         return Err(format!("only {interrupted} of {KILLS} graders still ran when they were killed").into());

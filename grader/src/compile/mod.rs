@@ -20,6 +20,7 @@ use crate::exit::{Problem, shown};
 use crate::fork_server::Role;
 use crate::house;
 use crate::intake::Sources;
+use crate::sandbox::cgroup::Group;
 use crate::sandbox::{CompileLimits, CompilePlan, Compiled};
 use crate::subject::{Origin, Subject, hash_file, hex, root_file};
 use crate::verdict::Breakdown;
@@ -269,6 +270,8 @@ impl Compiler {
         let environment =
             environment.iter().copied().chain([("PATH", path.as_str()), ("TMPDIR", &temporary)]);
         let toolchain = self.library.rustc.ancestors().nth(2).map(Path::to_path_buf);
+        let limits = CompileLimits::default();
+        let group = Group::new(limits.group());
         let plan = CompilePlan {
             tier: self.tier,
             uid: COMPILER_UID,
@@ -278,7 +281,8 @@ impl Compiler {
             directory: directory.to_path_buf(),
             readable: toolchain.into_iter().chain([self.library.place.clone()]).collect(),
             out,
-            limits: CompileLimits::default(),
+            limits,
+            group: group.as_ref().map(Group::entry),
         };
         let output = child::output(Role::Compiler, &plan.ask()?, Streams::Piped, COMPILE_LIMIT, ANSWER_LIMIT)
             .map_err(|stopped| stopped.breakdown("the compiler"))?;

@@ -1,4 +1,4 @@
-//! Turns a freshly forked process into an arena: steps 1 to 3 of the isolation.
+//! Turns a freshly forked process into an arena: steps 0 to 3 of the isolation.
 
 use std::fs;
 
@@ -8,20 +8,22 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, getegid, geteuid, getppid, setgroups, setresgid, setresuid};
 
+use super::cgroup::Entry;
 use super::{Arena, plain};
 use crate::ask::Tier;
 use crate::host;
 use crate::verdict::Breakdown;
 
-/// Turns this process, which must still have one thread, into an arena. A root process takes `uid` first (not in tier
-/// C, where only the programs take it).
-pub fn enter_arena(tier: Tier, uid: u32) -> Result<Arena, Breakdown> {
+/// Turns this process, which must still have one thread, into an arena, in the control group `group` if there is one. A
+/// root process takes `uid` then (not in tier C, where only the programs take it).
+pub fn enter_arena(tier: Tier, uid: u32, group: Option<&Entry>) -> Result<Arena, Breakdown> {
     let parent = getppid();
+    let group = group.map(Entry::enter).transpose()?;
     let arena = match tier {
         Tier::A | Tier::B => {
             drop_root(uid)?;
             enter_namespaces()?;
-            Arena { tier, uid: geteuid().as_raw() }
+            Arena { tier, uid: geteuid().as_raw(), group }
         }
         Tier::C => {
             let root = geteuid().is_root();
@@ -31,7 +33,7 @@ pub fn enter_arena(tier: Tier, uid: u32) -> Result<Arena, Breakdown> {
             }
             // Whatever outlives its program becomes the arena's child, not that of the container's pid 1.
             prctl::set_child_subreaper(true).map_err(|error| Breakdown::system("prctl(SUBREAPER)", error))?;
-            Arena { tier, uid }
+            Arena { tier, uid, group }
         }
     };
     // Only now: the change of uid would have wiped it.

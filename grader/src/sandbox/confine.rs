@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, geteuid};
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{Bounds, Entry};
 use super::tree::{Place, spawn_in};
 use super::{Bound, Limits, Plan, enter_arena};
 use crate::ask::Tier;
@@ -44,6 +45,8 @@ pub struct CompilePlan {
     pub out: PathBuf,
     /// Its bounds.
     pub limits: CompileLimits,
+    /// The control group to run in; it must be there until [`CompilePlan::result`].
+    pub group: Option<Entry>,
 }
 
 /// Bounds of one run of a compiler, and of all that it starts.
@@ -62,6 +65,24 @@ pub struct CompileLimits {
 impl Default for CompileLimits {
     fn default() -> Self {
         Self { seconds: 120, memory: 1 << 30, file_size: 256 << 20, messages: 64 << 10 }
+    }
+}
+
+impl CompileLimits {
+    /// The bounds of its control group.
+    pub fn group(&self) -> Bounds {
+        Bounds::of(&self.of_a_program())
+    }
+
+    fn of_a_program(&self) -> Limits {
+        Limits {
+            processes: PROCESSES,
+            descriptors: (1024, 4096),
+            memory: ADDRESS_SPACE,
+            resident: self.memory,
+            file_size: self.file_size,
+            cpu: self.seconds,
+        }
     }
 }
 
@@ -159,7 +180,7 @@ fn run(plan: &CompilePlan) -> Result<Answer, Breakdown> {
     // While root is still root: the toolchain may lie below a home that the compiler's own uid cannot enter.
     let paths = plan.readable.iter().chain([&plan.directory, &plan.out]);
     let trees = paths.filter_map(|path| Some((path.clone(), open_tree(path)?))).collect();
-    let arena = enter_arena(plan.tier, plan.uid)?;
+    let arena = enter_arena(plan.tier, plan.uid, plan.group.as_ref())?;
     let (messages, writer) = nix::unistd::pipe().map_err(|error| Breakdown::system("pipe", error))?;
     let null =
         fs::File::open("/dev/null").map_err(|error| Breakdown::system("cannot open /dev/null", error))?;
@@ -176,14 +197,7 @@ fn run(plan: &CompilePlan) -> Result<Answer, Breakdown> {
         env,
         readable: plan.readable.clone(),
         stdio: [null.into(), stdout, writer],
-        limits: Limits {
-            processes: PROCESSES,
-            descriptors: (1024, 4096),
-            memory: ADDRESS_SPACE,
-            resident: plan.limits.memory,
-            file_size: plan.limits.file_size,
-            cpu: plan.limits.seconds,
-        },
+        limits: plan.limits.of_a_program(),
         net_raw: false,
         ignored_signals: Vec::new(),
         traced_calls: Vec::new(),

@@ -16,7 +16,8 @@
 //!
 //! | step | who | does | why there |
 //! |---|---|---|---|
-//! | 1 | arena ([`enter_arena`]) | under root: takes a dedicated uid, turns dumpable again | uid 0 is exempt from process limits |
+//! | 0 | arena ([`enter_arena`]) | goes into its control group, if it has one | must still be root, and have one thread |
+//! | 1 | arena | under root: takes a dedicated uid, turns dumpable again | uid 0 is exempt from process limits |
 //! | 2 | arena | user and network namespace, maps, loopback; then the [hosts](crate::host) | must still have one thread |
 //! | 3 | arena | asks to die with the fork server, which dies with the grader | the change of uid would have wiped it |
 //! | 4 | spawning thread ([`spawn`]) | lists root, arguments, filter; handshake, status and go pipe | nothing may allocate after the clone |
@@ -41,6 +42,7 @@
 //! `plain`. Compilers run in the same sandbox, with other things in view; see [`CompilePlan`].
 
 mod arena;
+pub mod cgroup;
 mod confine;
 mod filter;
 mod init;
@@ -74,6 +76,8 @@ pub struct Arena {
     pub tier: Tier,
     /// The uid and gid of the programs, as this machine (or container) sees them.
     pub uid: u32,
+    /// The control group that it is in, if any.
+    pub group: Option<&'static cgroup::Inside>,
 }
 
 /// What to start, and within which bounds.
@@ -192,7 +196,8 @@ pub fn kill(tier: Tier, init: impl AsFd) {
 /// A bound of the sandbox that ended a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Bound {
-    /// Its processes together held more memory than [`Limits::resident`].
+    /// Its processes together held more memory than [`Limits::resident`], or those of all programs of its control group
+    /// more than that has for them.
     Memory(u64),
     /// It used more processor seconds than [`Limits::cpu`].
     Processor(u64),

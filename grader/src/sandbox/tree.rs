@@ -16,6 +16,7 @@ use nix::sys::socket::{
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, pipe2, read, write};
 
+use super::cgroup::Inside;
 use super::init::{FAILURE, Prepared, REPORT, init};
 use super::plain;
 use super::prepare::prepare;
@@ -73,7 +74,7 @@ fn start(plan: Plan, place: Place) -> Result<Tree, Breakdown> {
     // Drops our copies of init's descriptors: the other ends close when the program's side does.
     drop(prepared);
     let watched = init.try_clone().map_err(|error| Breakdown::system("dup", error))?;
-    let watch = Watch::start(arena.tier, uid, watched, init_pid, limits.resident);
+    let watch = Watch::start(arena, uid, watched, init_pid, limits.resident);
     let mut tree = Tree { init, init_pid, program_pid: 0, handshake, status, arena, limits, watch, work };
     match meet(&tree) {
         Ok(pid) => tree.program_pid = pid,
@@ -176,7 +177,7 @@ pub fn report(tree: &Tree) -> Result<Option<Report>, Breakdown> {
                 max_resident,
                 bound: None,
             };
-            report.bound = bound(tree, &report);
+            report.bound = bound(tree, &report)?;
             Ok(Some(report))
         }
         [FAILURE, a, b, c, d, ref name @ ..] => {
@@ -189,23 +190,24 @@ pub fn report(tree: &Tree) -> Result<Option<Report>, Breakdown> {
             let none = Duration::ZERO;
             let mut report =
                 Report { status: libc::SIGKILL, user: none, system: none, max_resident: 0, bound: None };
-            report.bound = bound(tree, &report);
+            report.bound = bound(tree, &report)?;
             Ok(Some(report))
         }
     }
 }
 
-/// The bound that a wait status and the processor time speak of.
-fn bound(tree: &Tree, report: &Report) -> Option<Bound> {
+/// The bound that a wait status and the processor time speak of, or the control group: there it may have been one process
+/// of the tree that was ended, and the program may have made what it could of that.
+fn bound(tree: &Tree, report: &Report) -> Result<Option<Bound>, Breakdown> {
     let limits = &tree.limits;
     let used = report.user + report.system;
-    match report.status & 0x7f {
+    Ok(match report.status & 0x7f {
         libc::SIGXFSZ => Some(Bound::FileSize(limits.file_size)),
         libc::SIGXCPU => Some(Bound::Processor(limits.cpu)),
         libc::SIGKILL if used >= Duration::from_secs(limits.cpu) => Some(Bound::Processor(limits.cpu)),
         libc::SIGKILL if tree.watch.exceeded() => Some(Bound::Memory(limits.resident)),
-        _ => None,
-    }
+        _ => tree.arena.group.map_or(Ok(None), Inside::ended_by)?,
+    })
 }
 
 /// Sends a signal to the process behind a pidfd, whatever became of its number. One that has ended needs none.

@@ -11,8 +11,8 @@ use libc::pid_t;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::plain;
-use crate::ask::Tier;
+use super::cgroup::Inside;
+use super::{Arena, plain};
 
 /// How often to look while a tree is small, as all are at first, and while it is large: in between, a program can take
 /// what two processors can clear in that time. (Most programs have ended before the first look.)
@@ -29,25 +29,25 @@ pub struct Watch {
 impl Watch {
     /// Starts to watch the tree of `init` (its pidfd and pid), whose program took `uid` if that is one of its own.
     /// Without a thread to do it, nothing is watched.
-    pub fn start(tier: Tier, uid: Option<u32>, init: OwnedFd, pid: pid_t, limit: u64) -> Self {
+    pub fn start(arena: Arena, uid: Option<u32>, init: OwnedFd, pid: pid_t, limit: u64) -> Self {
         let exceeded = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&exceeded);
         let work = move || {
             // What its memory is made of, a process tells only its own uid.
             uid.into_iter().for_each(plain::act_as);
-            watch(tier, &init, pid, limit, &seen);
+            watch(arena, &init, pid, limit, &seen);
         };
         let _ = thread::Builder::new().name("memory watch".into()).spawn(work);
         Self { exceeded }
     }
 
-    /// Whether it has killed the tree.
+    /// Whether it has killed the tree for holding more than its limit.
     pub fn exceeded(&self) -> bool {
         self.exceeded.load(Ordering::SeqCst)
     }
 }
 
-fn watch(tier: Tier, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
+fn watch(arena: Arena, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBool) {
     let mut period = SMALL_PERIOD_MS;
     loop {
         let mut ended = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
@@ -55,11 +55,16 @@ fn watch(tier: Tier, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBo
             Ok(0) | Err(Errno::EINTR) => {}
             _ => return,
         }
+        // The kernel ended one process of the group, and whoever waits for that one now waits for ever, or goes on without.
+        if arena.group.is_some_and(Inside::has_killed) {
+            super::kill(arena.tier, init);
+            return;
+        }
         let held = resident(pid);
         period = if held < limit / SMALL { SMALL_PERIOD_MS } else { PERIOD_MS };
         if held > limit && proportional(pid) > limit {
             exceeded.store(true, Ordering::SeqCst);
-            super::kill(tier, init);
+            super::kill(arena.tier, init);
             return;
         }
     }
@@ -68,17 +73,24 @@ fn watch(tier: Tier, init: &OwnedFd, pid: pid_t, limit: u64, exceeded: &AtomicBo
 /// The memory of the tree of `init` in bytes, pages that it shares with files left out. Cheap, but what processes share
 /// after a fork counts once for each.
 pub fn resident(init: pid_t) -> u64 {
+    sum(init, |pid| memory_of(&pid.to_string()))
+}
+
+/// The memory of this process in bytes, pages that it shares with files left out.
+pub fn own_memory() -> u64 {
+    memory_of("self").unwrap_or(0)
+}
+
+fn memory_of(process: &str) -> Option<u64> {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
         .ok()
         .flatten()
         .unwrap_or(4096)
         .unsigned_abs();
-    sum(init, |pid| {
-        let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-        let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
-        let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
-        Some(resident.saturating_sub(shared) * page)
-    })
+    let text = fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
+    let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+    let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    Some(resident.saturating_sub(shared) * page)
 }
 
 /// The same, with shared pages divided among those who share them. Costs the kernel a walk over all their pages.

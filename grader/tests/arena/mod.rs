@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use grader::ask::Tier;
+use grader::sandbox::cgroup::Entry;
 use grader::sandbox::{self, Arena, Limits, Plan, Report, Tree};
 use grader::verdict::Breakdown;
 use libtest_mimic::{Arguments, Failed};
@@ -20,6 +21,8 @@ use nix::unistd::Pid;
 /// The uid of arenas that root starts, and of the ordinary user that the trials also run as.
 const DEDICATED: u32 = 61_000;
 const ORDINARY: u32 = 62_000;
+/// The variable that tells a trial of the control group to run in.
+pub const GROUP: &str = "TRIAL_GROUP";
 
 /// A function to run in an arena; it panics where it fails.
 #[derive(Clone, Copy)]
@@ -71,7 +74,8 @@ pub fn main_with(groups: &[Group<'_>], outside: Vec<libtest_mimic::Trial>) -> Ex
             // In tier C everything of the uid is killed at the end: no other arena may have it then.
             let range = if tier == Tier::C { DEDICATED + 500 } else { DEDICATED };
             let uid = range + std::process::id() % 500;
-            (trial.run)(sandbox::enter_arena(tier, uid).expect("an arena"));
+            let group = group();
+            (trial.run)(sandbox::enter_arena(tier, uid, group.as_ref()).expect("an arena"));
             return ExitCode::SUCCESS;
         }
     }
@@ -101,14 +105,36 @@ pub fn landlock_has_scopes() -> bool {
     sandbox::landlock_version() >= 6
 }
 
+/// The control group that this trial was told to run in.
+pub fn group() -> Option<Entry> {
+    std::env::var(GROUP).ok().map(|entry| serde_json::from_str(&entry).expect("a group"))
+}
+
+/// Runs a trial in an arena that is in a control group.
+pub fn execute_in(group: &Entry, name: &str, tier: Tier) -> Result<(), Failed> {
+    let mut command = command(name, &format!("{tier:?}"));
+    command.env(GROUP, serde_json::to_string(group)?);
+    judge(&mut command)
+}
+
 fn execute(name: &str, tier: &str, uid: Option<u32>) -> Result<(), Failed> {
-    // Another uid may not reach this file where it lies, but may execute what is running.
-    let mut command = Command::new("/proc/self/exe");
-    command.args(["arena", name, tier]).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
+    let mut command = command(name, tier);
     if let Some(uid) = uid {
         use std::os::unix::process::CommandExt;
         command.uid(uid).gid(uid);
     }
+    judge(&mut command)
+}
+
+/// The command that runs a trial in an arena.
+pub fn command(name: &str, tier: &str) -> Command {
+    // Another uid may not reach this file where it lies, but may execute what is running.
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["arena", name, tier]).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
+    command
+}
+
+fn judge(command: &mut Command) -> Result<(), Failed> {
     let output = command.output()?;
     if output.status.success() {
         return Ok(());

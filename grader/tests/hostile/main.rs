@@ -6,6 +6,7 @@
 #[path = "../arena/mod.rs"]
 mod arena;
 mod bounds;
+mod groups;
 mod outside;
 mod submissions;
 
@@ -40,14 +41,18 @@ fn main() -> ExitCode {
             }
         },
     };
-    let groups: [arena::Group<'_>; 5] = [
+    if words.get(1).is_some_and(|word| word == groups::ANSWER) {
+        return grader::ask::arena();
+    }
+    let groups: [arena::Group<'_>; 6] = [
         (&[], &[Trial { name: "hang", run: outside::hang }]),
+        (&[], groups::TRIALS),
         (EVERYWHERE, STOPPED_EVERYWHERE),
         (NAMESPACES, STOPPED_BY_NAMESPACES),
         (EVERYWHERE, bounds::EVERYWHERE),
         (NAMESPACES, bounds::BY_NAMESPACES),
     ];
-    let outside = [outside::tests(), submissions::tests()];
+    let outside = [outside::tests(), submissions::tests(), groups::tests()];
     arena::main_with(&groups, outside.into_iter().flatten().collect())
 }
 
