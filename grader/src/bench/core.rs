@@ -96,7 +96,8 @@ impl Core {
                 }
             } else if quiet_since.elapsed() > STUCK_PATIENCE {
                 // Looked at twice: a thread that wakes between the two looks has shown that it is not stuck.
-                if self.recorder.stuck() && self.progress() == seen && done().is_none() {
+                let stuck = self.recorder.stuck() && self.progress() == seen && done().is_none();
+                if stuck && !self.bytes_are_on_their_way() {
                     return Err(Late::Stuck);
                 }
                 quiet_since = Instant::now();
