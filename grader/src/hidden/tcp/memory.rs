@@ -19,8 +19,11 @@ const MUCH: usize = 17_000_000;
 /// How much more memory there may be at the second look. Whoever keeps a part of the data, and needs more, keeps a
 /// quarter at least.
 const SLACK: u64 = 4 << 20;
-/// After how much data the later looks are taken, each only where the one before found too much.
-const MORE: [usize; 2] = [3 * MUCH, 9 * MUCH];
+/// After how much data the later looks are taken, each only where the one before found too much. Node's buffers lie
+/// outside of its heap, which is why it lets 150 million bytes of them come together before it looks for garbage.
+const MORE: [usize; 3] = [3 * MUCH, 9 * MUCH, 27 * MUCH];
+/// How much is passed on at once: each block has its own time, and the bench itself needs no more memory for more data.
+const BLOCK: usize = 4 << 20;
 /// At a later look memory may have grown by this part of the data that came since the one before.
 const PART: usize = 8;
 
@@ -80,11 +83,14 @@ fn needs_no_more(
     mut pass: impl FnMut(&[u8]) -> Result<(), Stop>,
 ) -> Result<[u8; 12], Stop> {
     pass(little)?;
+    let block = vec![fill; BLOCK];
     let mut looks = vec![(little.len(), program.peak_resident())];
     for count in [MUCH].into_iter().chain(MORE) {
         let (before, peak) = looks[looks.len() - 1];
         let more = count - before;
-        pass(&vec![fill; more])?;
+        for begin in (0..more).step_by(BLOCK) {
+            pass(&block[..BLOCK.min(more - begin)])?;
+        }
         let now = program.peak_resident();
         looks.push((count, now));
         let slack = if count == MUCH { SLACK } else { (more / PART) as u64 };
