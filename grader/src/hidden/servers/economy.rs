@@ -122,6 +122,9 @@ fn quiet<'a>(bench: &Bench, programs: &[&'a Process]) -> Result<(), (&'a Process
     const WHILE: Duration = Duration::from_millis(250);
     const CALLS: usize = 250;
     const TICKS: u64 = 12;
+    // On a busy machine who spins may make few calls in a while. Who makes some more in each while is looked at longer.
+    const STEADY: usize = 8;
+    const MOST_WHILES: usize = 20;
     // On a busy machine a while may last for half a minute, and who pauses again and again uses a little time each time.
     const PAUSES_A_TICK: u64 = 10;
     let first = bench.recorder().recording().events.len();
@@ -134,20 +137,32 @@ fn quiet<'a>(bench: &Bench, programs: &[&'a Process]) -> Result<(), (&'a Process
     // may have spun for so long that its calls are not even recorded any more.
     let overflows = || bench.recorder().recording().lost_events > 0;
     let (mut seen, mut stuck) = (first, 0);
-    let _ = bench.until_within(WHILE, "quiet", || {
-        let events = bench.recorder().recording().events.len();
-        stuck = if events == seen && bench.recorder().stuck() { stuck + 1 } else { 0 };
-        seen = events;
-        let spins = overflows() || programs.iter().any(|program| restless(program) > CALLS);
-        (stuck > 1 || spins).then_some(())
-    });
+    let (mut whiles, mut made) = (0, vec![0; programs.len()]);
+    loop {
+        let decided = bench.until_within(WHILE, "quiet", || {
+            let events = bench.recorder().recording().events.len();
+            stuck = if events == seen && bench.recorder().stuck() { stuck + 1 } else { 0 };
+            seen = events;
+            let spins = overflows() || programs.iter().any(|program| restless(program) > CALLS);
+            (stuck > 1 || spins).then_some(())
+        });
+        whiles += 1;
+        let now: Vec<usize> = programs.iter().map(|program| restless(program)).collect();
+        let goes_on = now.iter().zip(&made).any(|(now, made)| *now >= made + STEADY);
+        made = now;
+        if decided.is_ok() || !goes_on || whiles == MOST_WHILES {
+            break;
+        }
+    }
     let took = begin.elapsed().as_millis();
     let all = |program: &Process| bench.recorder().recording().of(program.who()).count();
     let busiest = programs.iter().map(|program| all(program)).max().filter(|_| overflows());
     for (program, before) in programs.iter().zip(before) {
         let (activity, used) = (activity(program), ticks(program).saturating_sub(before));
-        let (made, most) = (activity.restless(), TICKS + activity.pauses as u64 / PAUSES_A_TICK);
-        if busiest == Some(all(program)) || made > CALLS || used > most {
+        let made = activity.restless();
+        let most = TICKS * whiles as u64 + activity.pauses as u64 / PAUSES_A_TICK;
+        let steady = whiles == MOST_WHILES && made >= STEADY * MOST_WHILES;
+        if busiest == Some(all(program)) || made > CALLS || steady || used > most {
             let used = used * 10;
             let observed =
                 format!("{made} system calls without a pause, {used} ms of processor time within {took} ms");
