@@ -54,7 +54,8 @@ pub const CHECKS: &[Check] = &[
         ["iterative-server", "forking-server", "threaded-server", "select-server"],
         "Is --host the address that is bound, and any interface without it?"
     )
-    .network(Network::Pair)
+    // With IPv6 on a link: where there is none, resolvers that are asked for what the host can use know no ::1.
+    .network(Network::ForkV6)
     .handout("The contract"),
     check!(
         servers_say_why_they_cannot_listen,

@@ -15,24 +15,28 @@ use crate::verdict::{Because, Expected, Stop, Unexplained};
 
 const WRAPS: &str = "the sum is taken modulo 2^32: adding wraps, in a debug build too";
 
-/// As many bytes of ff as it takes until their sum leaves 32 bits, and some more.
+/// As many bytes of ff as it takes until their sum leaves 32 bits, and some more; and until it leaves 31 bits.
 const MANY: usize = 17_000_000;
+const HALF_AS_MANY: usize = 8_500_000;
 
 pub fn upload_server_counts_seventeen_million_bytes(bench: &mut Bench) -> Result<(), Stop> {
     const PLAIN: &str =
         "without --dual every connection is an upload, whatever its first bytes are, and be it empty";
-    let mut server = bench.tcp_server("upload-server", &["--count", "3"], PORT)?;
+    let mut server = bench.tcp_server("upload-server", &["--count", "4"], PORT)?;
     for data in [&b""[..], b"UPL1abc"] {
         let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
         client.send(data).because(RECEIVES)?;
         client.half_close();
         expect_receipt(&client, data).with(|unmet| bench.explain(unmet)).because(PLAIN)?;
     }
-    let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
-    client.send(&vec![0xff; MANY]).because(WRAPS)?;
-    client.half_close();
-    let wanted = receipt_of(MANY as u64, (MANY as u32).wrapping_mul(0xff));
-    expect_this_receipt(&client, wanted).with(|unmet| bench.explain(unmet)).because(WRAPS)?;
+    const UNSIGNED: &str = "the sum has no sign: its highest bit is one like the others";
+    for (count, because) in [(HALF_AS_MANY, UNSIGNED), (MANY, WRAPS)] {
+        let client = bench.tcp_connect(server.local()).because(CONNECTS)?;
+        client.send(&vec![0xff; count]).because(because)?;
+        client.half_close();
+        let wanted = receipt_of(count as u64, (count as u32).wrapping_mul(0xff));
+        expect_this_receipt(&client, wanted).with(|unmet| bench.explain(unmet)).because(because)?;
+    }
     server.end().because(ENDS)?.expect_status(0).because(ENDS)
 }
 
@@ -174,7 +178,7 @@ pub fn upload_client_compares_the_figures(bench: &mut Bench) -> Result<(), Stop>
     let data = bench.random().bytes(5000);
     let (count, sum) = (data.len() as u64, sum(&data));
     for wrong in
-        [receipt_of(count + 1, sum), receipt_of(count, sum ^ 0x0100_0000), receipt_of(count + (1 << 32), sum)]
+        [receipt_of(count + 1, sum), receipt_of(count, sum ^ 0x8100_0000), receipt_of(count + (1 << 32), sum)]
     {
         let (_server, ended) = uploads(bench, &data, wrong, RECEIPT)?;
         ended
