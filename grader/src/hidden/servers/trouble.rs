@@ -62,6 +62,14 @@ pub fn survives_bad_clients(bench: &mut Bench, program: &str) -> Result<(), Stop
     served_after(
         "a client has asked for thousands of answers, and has reset its connection without reading them",
     )?;
+    // One that has closed in order: the first answer is sent, and refused; the second one is a SIGPIPE at once. That it
+    // closes before any answer has come, or its close would be a reset, is sure where the server is stopped meanwhile.
+    server.signal(Signal::SIGSTOP)?;
+    let client = Client::connect(bench, &server)?;
+    client.peer.send_some("add 1\nwhat?\n".repeat(3000).as_bytes());
+    drop(client);
+    server.signal(Signal::SIGCONT)?;
+    served_after("a client has asked for thousands of answers and has closed its connection")?;
     server.expect_running().because(LIVES_ON)
 }
 
