@@ -76,12 +76,16 @@ pub fn select_does_not_spin(bench: &mut Bench) -> Result<(), Stop> {
     let resetting = Client::connect(bench, &server)?;
     resetting.add(1, 3)?;
     resetting.peer.reset();
-    // One that has ended its direction and has not fetched its answers yet: more than the connection holds, but less
-    // than what may be kept for a client.
-    let behind = Client { peer: bench.tcp_connect_small(server.local()).because("the server listens")? };
-    behind.peer.send_some(&[b'\n'; 16 * 1024]);
-    until_idle(bench);
-    behind.peer.half_close();
+    // Two that have ended their direction and have not fetched their answers yet: more than the connection holds, but
+    // less than what may be kept for a client, and less than many a server keeps.
+    let mut behind = Vec::new();
+    for requests in ["\n".repeat(16 * 1024), "add 0\n".repeat(10 * 1024)] {
+        let client = Client { peer: bench.tcp_connect_small(server.local()).because("the server listens")? };
+        client.peer.send_some(requests.as_bytes());
+        until_idle(bench);
+        client.peer.half_close();
+        behind.push(client);
+    }
     // And one that has asked for much more.
     let stuffed = Client { peer: bench.tcp_connect_small(server.local()).because("the server listens")? };
     let last = Client::connect(bench, &server)?;

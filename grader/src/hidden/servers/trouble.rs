@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::economy::expect_quiet;
-use crate::bench::{Bench, Limited, Process};
+use crate::bench::{Bench, Limited, Process, ProcessInfo};
 use crate::recorder::{CallKind, Injection};
 use crate::recording::{Act, Outcome};
 use crate::suites::servers::conversation::{Client, PORT, until_idle};
@@ -62,14 +62,25 @@ pub fn survives_bad_clients(bench: &mut Bench, program: &str) -> Result<(), Stop
     served_after(
         "a client has asked for thousands of answers, and has reset its connection without reading them",
     )?;
-    // One that has closed in order: the first answer is sent, and refused; the second one is a SIGPIPE at once. That it
-    // closes before any answer has come, or its close would be a reset, is sure where the server is stopped meanwhile.
+    // One that has ended its direction before the reset: then the very first answer is a SIGPIPE. Both have come by the
+    // time that the server, which is stopped meanwhile, takes the connection.
     server.signal(Signal::SIGSTOP)?;
+    // A recorded call stops it for a moment, too, so it must be seen standing several times.
+    let mut looks = 0;
+    let stands = |all: &[ProcessInfo]| {
+        let stopped = all.first().is_some_and(|process| matches!(process.state, 'T' | 't'));
+        looks = if stopped { looks + 1 } else { 0 };
+        (looks == 4).then_some(())
+    };
+    server.until_processes("the server is stopped", stands).because("SIGSTOP stops a process")?;
     let client = Client::connect(bench, &server)?;
     client.peer.send_some("add 1\nwhat?\n".repeat(3000).as_bytes());
-    drop(client);
+    client.peer.half_close();
+    client.peer.reset();
     server.signal(Signal::SIGCONT)?;
-    served_after("a client has asked for thousands of answers and has closed its connection")?;
+    served_after(
+        "a client has asked for thousands of answers, has ended its direction and then reset its connection",
+    )?;
     server.expect_running().because(LIVES_ON)
 }
 
