@@ -1,4 +1,5 @@
-//! The whole contract with a thread that receives, and a channel to the one that sends.
+//! The whole contract with a thread that receives, and a channel to the one that sends. It does not hurry: after an answer
+//! it pauses, as the command `ping` does.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs};
@@ -82,6 +83,9 @@ fn run(host: &str, count: u32, timeout: Duration, payload: &[u8]) -> Result<u32,
                         .write_all(format!("Reply from {target}: seq={sequence}\n").as_bytes())
                         .map_err(|error| error.to_string())?;
                     answered += 1;
+                    if number < count {
+                        std::thread::sleep(Duration::from_millis(500));
+                    }
                     break;
                 }
                 Ok(_) => {}
