@@ -18,8 +18,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::poll::{PollTimeout, poll};
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,9 @@ impl Bounds {
     }
 }
 
+/// Held while a group is made.
+static MAKING: Mutex<()> = Mutex::new(());
+
 /// A control group, in as many hierarchies as there are; removed when it is dropped, after all its processes have ended.
 #[derive(Debug)]
 pub struct Group {
@@ -123,6 +126,7 @@ impl Group {
         let name = format!("{}{}", prefix(std::process::id()), TURN.fetch_add(1, Ordering::Relaxed));
         let mut group = Self { entry: Entry { rooms: Vec::new(), bounds } };
         let mut refused = String::new();
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         for place in places {
             let directory = place.directory.join(&name);
             let memory = place.controllers.contains(&Controller::Memory);
@@ -273,8 +277,9 @@ pub fn left_by(pid: u32) -> Vec<PathBuf> {
     groups(places()).filter(|(_, name)| name.starts_with(&own)).map(|(path, _)| path).collect()
 }
 
-/// Removes every group of this grader, whose arenas were killed.
+/// Removes every group of this grader, whose arenas were killed and which is about to end: it makes no more.
 pub fn remove_all() {
+    std::mem::forget(MAKING.lock().unwrap_or_else(PoisonError::into_inner));
     let mut rounds = ROUNDS;
     left_by(std::process::id()).iter().for_each(|directory| remove(directory, &mut rounds));
 }
