@@ -46,12 +46,14 @@ pub fn remove_at_end(directory: &Path) {
     ours().directories.push(directory.to_path_buf());
 }
 
-/// From now on SIGINT, SIGTERM and SIGHUP end the grader with everything that it started. Call it while there is only
-/// one thread.
+/// From now on SIGINT, SIGTERM and SIGHUP end the grader with everything that it started; whichever of them was ignored
+/// (by nohup, or by a shell in the background) still is. Call it while there is only one thread.
 pub fn end_all_on_signals() {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
+        if !is_ignored(signal) {
+            signals.add(signal);
+        }
     }
     if signals.thread_block().is_err() {
         return;
@@ -73,6 +75,13 @@ pub fn end_all_on_signals() {
         let _ = signals.thread_unblock();
         std::process::abort();
     });
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal as i32 - 1)) != 0
 }
 
 /// Ends the fork server, which has no child any more, and waits for its end: what it used counts as used by the grader.

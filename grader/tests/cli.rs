@@ -7,6 +7,7 @@ use std::process::Command;
 use assert_cmd::assert::OutputAssertExt;
 use grader::check::Suite;
 use grader::suites::SUITES;
+use nix::sys::signal::SigHandler;
 use predicates::prelude::*;
 use predicates::str::contains;
 use rstest::rstest;
@@ -309,7 +310,10 @@ fn whoever_ends_the_grader_ends_all_of_it(#[case] signal: nix::sys::signal::Sign
     let (_place, lab) = a_submission();
     // A program that never ends, so that there is something to end whenever the signal comes.
     fs::write(first_program(&lab), "fn main() { loop { std::thread::park(); } }\n").expect("write it");
-    let mut grader = grade(&lab).stdout(std::process::Stdio::null()).spawn().expect("start it");
+    let mut grader = grade(&lab);
+    // Whoever runs the tests may have them ignore a signal.
+    set_disposition(&mut grader, signal, SigHandler::SigDfl);
+    let mut grader = grader.stdout(std::process::Stdio::null()).spawn().expect("start it");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     // The grader, its fork server, an arena, an init and a program.
     let pid = grader.id();
@@ -334,4 +338,35 @@ fn whoever_ends_the_grader_ends_all_of_it(#[case] signal: nix::sys::signal::Sign
         let groups = grader::sandbox::cgroup::left_by(pid);
         assert!(groups.is_empty(), "control groups outlived the grader: {groups:?}");
     }
+}
+
+/// Has a command ignore a signal from its start, or not.
+fn set_disposition(command: &mut Command, signal: nix::sys::signal::Signal, handler: SigHandler) {
+    let set = move || {
+        // SAFETY: neither of the two dispositions runs code. SIGKILL has only one, and needs none.
+        let _ = unsafe { nix::sys::signal::signal(signal, handler) };
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes one system call.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, set) };
+}
+
+#[test]
+fn signal_that_was_ignored_before_ends_nothing() {
+    use nix::sys::signal::Signal::{SIGHUP, SIGTERM};
+    let (_place, lab) = a_submission();
+    fs::write(first_program(&lab), "fn main() { loop { std::thread::park(); } }\n").expect("write it");
+    let mut grader = grade(&lab);
+    set_disposition(&mut grader, SIGHUP, SigHandler::SigIgn);
+    let mut grader = grader.stdout(std::process::Stdio::null()).spawn().expect("start it");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while family_of(grader.id()).len() < 5 && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let pid = nix::unistd::Pid::from_raw(grader.id() as i32);
+    // Of two signals that wait, the one of the smaller number comes first.
+    nix::sys::signal::kill(pid, SIGHUP).expect("signal it");
+    nix::sys::signal::kill(pid, SIGTERM).expect("signal it");
+    let status = grader.wait().expect("wait for it");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(SIGTERM as i32));
 }
