@@ -138,7 +138,9 @@ fn set_nonblocking(fd: &OwnedFd) -> Result<(), Breakdown> {
 impl Output {
     fn pump(&mut self) -> u64 {
         let Some(reader) = &mut self.reader else { return 0 };
-        self.buffer.resize(CHUNK, 0);
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; CHUNK];
+        }
         let mut moved = 0;
         loop {
             match reader.read(&mut self.buffer) {
