@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::bytes::{difference, show};
 use super::core::{Core, Late, readable};
-use super::sockets::{self, State, Which};
+use super::sockets::{self, SocketInfo, State, Which};
 use crate::verdict::{Breakdown, Expected, Unexplained};
 
 /// A connection of the bench with a program.
@@ -124,14 +124,30 @@ impl TcpPeer {
 
     /// Waits until the program has read everything that was sent to it so far.
     pub fn until_taken(&self) -> Expected {
-        let (own, Some(other)) = (self.address(), self.peer_address()) else { return Ok(()) };
+        if self.peer_address().is_none() {
+            return Ok(());
+        }
         let taken = self.core.wait(&[], || {
-            let own_end = sockets::connection(&self.core, self.host, own, other).ok()??;
-            let theirs = sockets::connection(&self.core, self.host, other, own).ok()?;
+            let (own, theirs) = self.both_ends()?;
             // A connection that is gone at the other end has nothing left to read.
-            (own_end.send_queue == 0 && theirs.is_none_or(|theirs| theirs.receive_queue == 0)).then_some(())
+            (own.send_queue == 0 && theirs.is_none_or(|theirs| theirs.receive_queue == 0)).then_some(())
         });
         taken.map_err(|late| self.edit(self.core.late(late, "a program that reads what was sent")))
+    }
+
+    /// Whether everything that the program has handed to its system has come and was received here.
+    pub fn has_received_all(&self) -> bool {
+        let ends = self.both_ends();
+        ends.is_none_or(|(own, theirs)| {
+            own.receive_queue == 0 && theirs.is_none_or(|theirs| theirs.send_queue == 0)
+        })
+    }
+
+    /// How the kernel sees this end and, where it still is, the program's.
+    fn both_ends(&self) -> Option<(SocketInfo, Option<SocketInfo>)> {
+        let (own, other) = (self.address(), self.peer_address()?);
+        let end = |local, remote| sockets::connection(&self.core, self.host, local, remote).ok();
+        Some((end(own, other)??, end(other, own)?))
     }
 
     /// Sends each piece only after the program has read the one before, so that no read can bring two of them.
