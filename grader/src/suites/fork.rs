@@ -300,8 +300,7 @@ fn parent_waits_by_waiting(bench: &mut Bench) -> Result<(), Stop> {
 /// Expects that the ticking child lived as long as its ticks take.
 fn lived(family: &Family<'_>, child: &Child<'_>, ticks: u64, interval_ms: u64) -> Result<(), Stop> {
     let died = family.death(child.name).map_or(u64::MAX, |death| death.enter.seen);
-    took("the child ends", child.birth.enter.seen, died, ticks, interval_ms)
-        .because("the ticking process sleeps --interval-ms before each line")
+    took("the child ends", child.birth.enter.seen, died, ticks, interval_ms).because(SLEEPS_BEFORE)
 }
 
 /// The lines that the ticking process prints.
@@ -352,6 +351,9 @@ fn wrong_pair(unexplained: Unexplained, stdout: &[u8], pid: i64, status: i64) ->
         _ => unexplained,
     }
 }
+
+/// When a line comes.
+pub(crate) const SLEEPS_BEFORE: &str = "the ticking process sleeps --interval-ms before each line";
 
 /// Expects that it took `ticks` intervals from `start` to `end`.
 fn took(what: &str, start: u64, end: u64, ticks: u64, interval_ms: u64) -> Expected {

@@ -9,7 +9,7 @@ use crate::bench::{Bench, PATIENCE, Process, ProcessInfo};
 use crate::family::{Family, Line};
 use crate::recorder::{CallKind, Injection};
 use crate::recording::{Act, Event, Outcome};
-use crate::suites::fork::{CLOCK_SLACK_MS, only_child, since};
+use crate::suites::fork::{CLOCK_SLACK_MS, SLEEPS_BEFORE, only_child, since};
 use crate::verdict::{Because, Breakdown, Stop, ensure};
 
 /// Signals whose default action is to do nothing.
@@ -19,7 +19,7 @@ pub(in crate::hidden) const HARMLESS: [Signal; 4] =
 pub(super) fn killed_child_shows_its_signal(bench: &mut Bench) -> Result<(), Stop> {
     for signal in [Signal::SIGKILL, Signal::SIGTERM] {
         let mut program = bench.start("fork-wait", &["--count", "1", "--interval-ms", "60000"])?;
-        let child = its_child(bench, &program)?;
+        let child = its_child(bench, &program, 60_000)?;
         program.signal_to(&child, signal)?;
         let ended = program.end_with_orphans().because("a child that was killed has ended: wait tells it")?;
         expect_report(bench, &program, &ended, ("", signal as i64), RAW_STATUS)?;
@@ -29,7 +29,7 @@ pub(super) fn killed_child_shows_its_signal(bench: &mut Bench) -> Result<(), Sto
 
 pub(super) fn stopped_child_has_not_ended(bench: &mut Bench) -> Result<(), Stop> {
     let mut program = bench.start("fork-wait", &["--count", "1", "--interval-ms", "60000"])?;
-    let child = its_child(bench, &program)?;
+    let child = its_child(bench, &program, 60_000)?;
     until_blocked(bench, &program)?;
     stop(bench, &program, std::slice::from_ref(&child))?;
     program.signal_to(&child, Signal::SIGCONT)?;
@@ -47,7 +47,7 @@ pub(super) fn stopped_child_has_not_ended(bench: &mut Bench) -> Result<(), Stop>
 
 pub(super) fn signals_do_not_end_the_wait(bench: &mut Bench) -> Result<(), Stop> {
     let mut program = bench.start("fork-wait", &["--count", "1", "--interval-ms", "60000"])?;
-    let child = its_child(bench, &program)?;
+    let child = its_child(bench, &program, 60_000)?;
     until_blocked(bench, &program)?;
     rain_on(&program, &child)?;
     // A program that handles a signal may be waiting for the next time now.
@@ -77,7 +77,7 @@ pub(super) fn signals_do_not_shorten_an_interval(bench: &mut Bench) -> Result<()
     meet_signals(bench, "fork-zombie", CallKind::Sleep, 2)?;
     let mut program =
         bench.start("fork-zombie", &["--count", "1", "--interval-ms", &INTERVAL_MS.to_string()])?;
-    let child = its_child(bench, &program)?;
+    let child = its_child(bench, &program, INTERVAL_MS)?;
     until_blocked(bench, &program)?;
     rain_on(&program, &child)?;
     program.end_with_orphans().because("the parent ends when it has ticked and waited")?;
@@ -159,17 +159,23 @@ fn whole_interval(bench: &Bench, program: &Process, interval_ms: u64) -> Result<
         .because(WHOLE)
 }
 
-/// Waits until a program has a child, and gives it.
-fn its_child(bench: &Bench, program: &Process) -> Result<ProcessInfo, Stop> {
+/// Waits until a program has a child, and gives it. The program is one that runs for an interval or longer.
+fn its_child(bench: &Bench, program: &Process, interval_ms: u64) -> Result<ProcessInfo, Stop> {
     let found = program.until_processes("a child of the program", |now| now.get(1).cloned());
-    let had_one = !Family::of(&bench.recording()?.clone(), program.who()).children().is_empty();
-    match found {
-        Err(_) if had_one => {
-            let what = "the program ended before the grader could act on its child";
-            Err(Breakdown::new(what, "grade again when the machine is less busy").into())
-        }
-        found => found.because("the program forks"),
+    let recording = bench.recording()?.clone();
+    let had_one = !Family::of(&recording, program.who()).children().is_empty();
+    if found.is_ok() || !had_one {
+        return found.because("the program forks");
     }
+    let mut own = recording.of(program.who());
+    let start = own.next().map_or(0, |event| event.enter.seen);
+    let lived = own.last().map_or(0, |event| since(start, event.enter.seen));
+    let expected = format!("a program that runs for at least {interval_ms} ms");
+    ensure(lived + CLOCK_SLACK_MS >= interval_ms, expected, format!("it ended after {lived} ms"))
+        .with(|unexplained| unexplained.sent(program.command()))
+        .because(SLEEPS_BEFORE)?;
+    let what = "the program ended before the grader could act on its child";
+    Err(Breakdown::new(what, "grade again when the machine is less busy").into())
 }
 
 /// Waits until a program's first process is blocked in a call that waits. Not every such call is recorded: one that sleeps
