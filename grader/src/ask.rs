@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::Bench;
 use crate::check::Check;
 use crate::recording::Recording;
+use crate::sandbox::Tier;
 use crate::sandbox::cgroup::Entry;
 use crate::verdict::{Breakdown, Finding, Stop, Verdict};
 use crate::{sandbox, suites};
@@ -25,17 +26,6 @@ pub struct Launch {
     pub argv: Vec<String>,
     /// Files and directories that it may read besides the executable and the system's own.
     pub readable: Vec<PathBuf>,
-}
-
-/// How strongly programs can be isolated on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tier {
-    /// Namespaces, with a /proc of its own.
-    A,
-    /// Namespaces, but /proc cannot be mounted.
-    B,
-    /// No namespaces (a default Docker container): other uid, landlock, filter and limits.
-    C,
 }
 
 /// What an arena is asked.

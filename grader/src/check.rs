@@ -1,6 +1,7 @@
 //! A check is a plain function and a row in a `const` table, in teaching order; the table is the rubric.
 
 use crate::bench::Bench;
+pub use crate::host::Network;
 use crate::verdict::Stop;
 
 /// The checks of one lab.
@@ -71,20 +72,6 @@ pub struct Setup {
     pub unrecorded: bool,
     /// Whether packets are captured on every host.
     pub capture: bool,
-}
-
-/// The simulated hosts of a bench.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Network {
-    /// Host a with its loopback (127.0.0.1 and ::1) alone.
-    Alone,
-    /// Hosts a (192.0.2.1) and b (192.0.2.2), one link (`eth0` on both).
-    Pair,
-    /// Host a with two links: `eth0` 192.0.2.1/25 to b (192.0.2.2), `eth1` 192.0.2.129/25 to c (192.0.2.130); the
-    /// default and multicast routes of a go by eth0.
-    Fork,
-    /// As `Fork`, with IPv6 on the links too: 2001:db8:1::1 and ::2 on the first, 2001:db8:2::1 and ::2 on the second.
-    ForkV6,
 }
 
 impl Check {

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::ask::Tier;
 use crate::exit::{Exit, Problem};
 use crate::house;
 use crate::probe::{Probe, probe};
+use crate::sandbox::Tier;
 
 /// How to get a C linker.
 pub const LINKER: &str = "on Debian or Ubuntu: sudo apt install gcc libc6-dev";

@@ -1,6 +1,8 @@
 //! Socklab's grader: grades a submission of the labs by running hidden checks against its programs, each in an arena
 //! of its own, and explains with evidence what went wrong. `DESIGN.md` beside this crate says how it is built.
 
+pub use arena::{host, recorder, recording, sandbox, verdict};
+
 pub mod ask;
 pub mod bench;
 pub mod check;
@@ -18,7 +20,6 @@ pub mod hidden;
 #[cfg(not(hidden))]
 #[path = "not_hidden.rs"]
 pub mod hidden;
-pub mod host;
 pub mod house;
 pub mod intake;
 pub mod ladder;
@@ -27,14 +28,10 @@ pub mod list;
 pub mod mutant;
 pub mod packing;
 pub mod probe;
-pub mod recorder;
-pub mod recording;
 pub mod report;
-pub mod sandbox;
 pub mod schedule;
 pub mod stub;
 pub mod styles;
 pub mod subject;
 pub mod suites;
 pub mod trace;
-pub mod verdict;

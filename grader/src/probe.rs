@@ -11,10 +11,10 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Tier;
 use crate::child::{self, Streams};
 use crate::fork_server::Role;
 use crate::sandbox;
+use crate::sandbox::Tier;
 
 /// Long enough for a loaded machine; a probe does a dozen system calls.
 const LIMIT: Duration = Duration::from_secs(60);

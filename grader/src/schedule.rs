@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::ask::{Answer, Ask, Launch, Tier};
+use crate::ask::{Answer, Ask, Launch};
 use crate::bench::Random;
 use crate::check::Check;
 use crate::child::{self, Streams};
 use crate::compile::{Compiler, Unbuilt};
 use crate::fork_server::Role;
 use crate::lanes::{self, Lane};
+use crate::sandbox::Tier;
 use crate::sandbox::cgroup::Group;
 use crate::subject::Subject;
 use crate::verdict::{Breakdown, Finding, Verdict};

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use grader::ask::Tier;
 use grader::child::{self, Streams};
 use grader::fork_server::Role;
+use grader::sandbox::Tier;
 use grader::sandbox::cgroup::{self, Bounds, Group};
 use grader::sandbox::{Bound, CompilePlan, Compiled};
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use arena::{EVERYWHERE, FULL, NAMESPACES, Trial, shell};
-use grader::check::Network;
 use grader::host::Host;
+use grader::host::Network;
 use grader::sandbox::Arena;
 
 fn main() -> ExitCode {

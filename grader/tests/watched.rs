@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use grader::ask::Tier;
 use grader::check::Check;
 use grader::compile::Compiler;
 use grader::recording::{Act, Event, Recording};
 use grader::report::VerdictName;
+use grader::sandbox::Tier;
 use grader::schedule::{self, Plan};
 use grader::subject::Subject;
 use grader::verdict::Verdict;

@@ -14,14 +14,14 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use crate::ask::{Launch, Tier};
+use crate::ask::Launch;
 use crate::child::{self, Streams};
 use crate::exit::{Problem, shown};
 use crate::fork_server::Role;
 use crate::house;
 use crate::intake::Sources;
 use crate::sandbox::cgroup::Group;
-use crate::sandbox::{CompileLimits, CompilePlan, Compiled};
+use crate::sandbox::{CompileLimits, CompilePlan, Compiled, Tier};
 use crate::subject::{Origin, Subject, hash_file, hex, root_file};
 use crate::verdict::Breakdown;
 

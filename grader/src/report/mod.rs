@@ -8,10 +8,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::ask::Tier;
 use crate::check::{Check, Level};
 use crate::exit::Exit;
 use crate::ladder;
+use crate::sandbox::Tier;
 use crate::schedule::{Asked, Outcome};
 use crate::subject::Subject;
 use crate::verdict::{Breakdown, Finding, Verdict};

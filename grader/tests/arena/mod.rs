@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use grader::ask::Tier;
+use grader::sandbox::Tier;
 use grader::sandbox::cgroup::Entry;
 use grader::sandbox::{self, Arena, Limits, Plan, Report, Tree};
 use grader::verdict::Breakdown;

@@ -3,9 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
-use grader::ask::{Answer, Ask, Launch, Tier};
+use grader::ask::{Answer, Ask, Launch};
 use grader::sandbox::cgroup::{self, Bounds, Group};
-use grader::sandbox::{Arena, Bound};
+use grader::sandbox::{Arena, Bound, Tier};
 use grader::verdict::Verdict;
 use libtest_mimic::Failed;
 

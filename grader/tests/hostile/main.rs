@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use arena::{EVERYWHERE, NAMESPACES, Trial};
-use grader::ask::Tier;
+use grader::sandbox::Tier;
 use grader::sandbox::{Arena, Plan};
 
 /// Where the compiled attacks lie, and a port on which somebody listens outside every arena.

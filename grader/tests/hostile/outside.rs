@@ -9,7 +9,7 @@ use libtest_mimic::{Failed, Trial};
 
 /// These tests run in no arena, but start some.
 pub fn tests() -> Vec<Trial> {
-    let full = grader::probe::probe().is_ok_and(|probe| probe.tier == grader::ask::Tier::A);
+    let full = grader::probe::probe().is_ok_and(|probe| probe.tier == grader::sandbox::Tier::A);
     let mut tests = vec![Trial::test("what_a_container_lacks_costs_no_points", container_costs_no_points)];
     for tier in ["A", "C"] {
         let name = format!("killed_arena_takes_everybody in {tier}");

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use grader::check::Network;
 use grader::host::Host;
+use grader::host::Network;
 use grader::recorder::packets::Capture;
 use grader::recording::Recording;
 use grader::recording::frames::Transport;

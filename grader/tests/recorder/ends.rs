@@ -101,7 +101,7 @@ fn ignoring_every_signal_helps_nobody(arena: Arena) {
         (recorder.stuck() && recorder.recording().children("program") == ["program.1"]).then_some(())
     });
     let start = Instant::now();
-    grader::sandbox::kill(grader::ask::Tier::A, &started.init);
+    grader::sandbox::kill(grader::sandbox::Tier::A, &started.init);
     scene.end("program");
     assert!(start.elapsed() < Duration::from_secs(2));
 }
@@ -147,7 +147,7 @@ fn death_at_any_event(arena: Arena) {
             let events = recording.events.iter().filter(|event| event.who.starts_with(&who)).count();
             (events >= round || recorder.tree_ended(&who)).then_some(())
         });
-        grader::sandbox::kill(grader::ask::Tier::A, &started.init);
+        grader::sandbox::kill(grader::sandbox::Tier::A, &started.init);
         scene.end(&who);
     }
 }

@@ -36,7 +36,7 @@ fn totals(arena: Arena, style: &str) -> Vec<[i64; 2]> {
     });
     let totals = totals.collect();
     eprintln!("{style}: {:?} a round", start.elapsed() / ROUNDS as u32);
-    grader::sandbox::kill(grader::ask::Tier::A, &started.init);
+    grader::sandbox::kill(grader::sandbox::Tier::A, &started.init);
     scene.end("server");
     totals
 }
@@ -77,7 +77,7 @@ fn one_lockstep(arena: Arena, style: &str) -> (Scene, bool) {
     clients.iter().for_each(|client| (&*client).write_all(b"add 1\n").unwrap());
     assert_eq!(answer(&clients[0]) + answer(&clients[1]), 1 + 2, "{style}");
     let to_the_end = scene.recorder.interleave("server", 0).unwrap();
-    grader::sandbox::kill(grader::ask::Tier::A, &started.init);
+    grader::sandbox::kill(grader::sandbox::Tier::A, &started.init);
     scene.end("server");
     (scene, to_the_end)
 }
@@ -106,6 +106,6 @@ fn held_thread_waits_for_its_release(arena: Arena) {
     assert_eq!(answer(&clients[1]), 7);
     scene.recorder.release("server").unwrap();
     assert_eq!(answer(&clients[0]), 5);
-    grader::sandbox::kill(grader::ask::Tier::A, &started.init);
+    grader::sandbox::kill(grader::sandbox::Tier::A, &started.init);
     scene.end("server");
 }

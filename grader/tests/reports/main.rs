@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use grader::ask::{Answer, Tier};
+use grader::ask::Answer;
 use grader::check::{Check, Level, Suite};
 use grader::report::{self, LabReport, Report, Style};
+use grader::sandbox::Tier;
 use grader::schedule::{Asked, Outcome};
 use grader::subject::Subject;
 use grader::verdict::{Breakdown, Finding, Stop, Verdict};

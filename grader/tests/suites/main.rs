@@ -6,13 +6,13 @@
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use grader::ask::Tier;
 use grader::check::Suite;
 use grader::compile::Compiler;
 use grader::exit::Problem;
 use grader::intake::Sources;
 use grader::mutant::{self, Mutant, Variant};
 use grader::report::{self, LabReport, Report, Style, VerdictName};
+use grader::sandbox::Tier;
 use grader::schedule::{self, Plan};
 use grader::subject::Subject;
 use grader::suites::SUITES;

@@ -9,7 +9,7 @@
 //! removed by the next one that starts in the same place: a group's name says whose it is.
 //!
 //! At the bound on memory the kernel ends one process, a program's before the arena (`oom_score_adj`). The watch sees
-//! that, ends the whole tree, and the report names the bound ([`Inside::ended_by`]). `memory.oom.group`, which would end
+//! that, ends the whole tree, and the report names the bound (`Inside::ended_by`). `memory.oom.group`, which would end
 //! all at once, stays off: it would end the arena, too, and with it the verdict.
 
 mod places;

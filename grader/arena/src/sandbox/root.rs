@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use super::Plan;
 use super::init::PROC;
 use super::tree::Place;
-use crate::ask::Tier;
+use crate::sandbox::Tier;
 use crate::verdict::Breakdown;
 
 /// Where the old root hangs while the new one is furnished.

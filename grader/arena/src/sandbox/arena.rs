@@ -10,8 +10,8 @@ use nix::unistd::{Gid, Uid, getegid, geteuid, getppid, setgroups, setresgid, set
 
 use super::cgroup::Entry;
 use super::{Arena, plain};
-use crate::ask::Tier;
 use crate::host;
+use crate::sandbox::Tier;
 use crate::verdict::Breakdown;
 
 /// Turns this process, which must still have one thread, into an arena, in the control group `group` if there is one. A

@@ -12,7 +12,7 @@ use super::init::{Prepared, Strings};
 use super::root::Root;
 use super::tree::Place;
 use super::{Arena, Limits, Plan, filter, landlock, plain};
-use crate::ask::Tier;
+use crate::sandbox::Tier;
 use crate::verdict::Breakdown;
 
 /// The least descriptor that is prepared for init, above all places to which init moves it.

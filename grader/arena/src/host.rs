@@ -17,8 +17,21 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::fstat;
 
-use crate::check::Network;
 use crate::verdict::Breakdown;
+
+/// The simulated hosts of a bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Network {
+    /// Host a with its loopback (127.0.0.1 and ::1) alone.
+    Alone,
+    /// Hosts a (192.0.2.1) and b (192.0.2.2), one link (`eth0` on both).
+    Pair,
+    /// Host a with two links: `eth0` 192.0.2.1/25 to b (192.0.2.2), `eth1` 192.0.2.129/25 to c (192.0.2.130); the
+    /// default and multicast routes of a go by eth0.
+    Fork,
+    /// As `Fork`, with IPv6 on the links too: 2001:db8:1::1 and ::2 on the first, 2001:db8:2::1 and ::2 on the second.
+    ForkV6,
+}
 
 /// One simulated host.
 pub struct Host {

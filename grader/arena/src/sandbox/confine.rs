@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::{Bounds, Entry};
 use super::tree::{Place, spawn_in};
 use super::{Bound, Limits, Plan, enter_arena};
-use crate::ask::Tier;
+use crate::sandbox::Tier;
 use crate::verdict::Breakdown;
 
 /// One run of a compiler.

@@ -64,10 +64,20 @@ use serde::{Deserialize, Serialize};
 pub use arena::enter_arena;
 pub use confine::{CompileLimits, CompilePlan, Compiled, confine};
 pub use landlock::version as landlock_version;
-pub(crate) use watch::{children, proc_text};
+pub use watch::{children, proc_text};
 
-use crate::ask::Tier;
 use crate::verdict::Breakdown;
+
+/// How strongly programs can be isolated on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tier {
+    /// Namespaces, with a /proc of its own.
+    A,
+    /// Namespaces, but /proc cannot be mounted.
+    B,
+    /// No namespaces (a default Docker container): other uid, landlock, filter and limits.
+    C,
+}
 
 /// The proof that this process is an arena: namespaces, uid and loopback are as the tier has them.
 #[derive(Clone, Copy, Debug)]

@@ -22,7 +22,7 @@ use super::plain;
 use super::prepare::prepare;
 use super::watch::Watch;
 use super::{Bound, Plan, Report, Tree};
-use crate::ask::Tier;
+use crate::sandbox::Tier;
 use crate::verdict::Breakdown;
 
 /// How long a machine may take to set up a program; it takes a few milliseconds.
