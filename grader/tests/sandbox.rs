@@ -29,6 +29,7 @@ const IN_NAMESPACES: &[Trial] = &[
     Trial { name: "root_shows_little_and_is_read_only", run: root_shows_little_and_is_read_only },
     Trial { name: "loopback_has_both_families", run: loopback_has_both_families },
     Trial { name: "pair_answers_at_once", run: pair_answers_at_once },
+    Trial { name: "hosts_forward_nothing", run: hosts_forward_nothing },
     Trial { name: "fork_has_two_links", run: fork_has_two_links },
     Trial { name: "fork_v6_has_addresses", run: fork_v6_has_addresses },
 ];
@@ -133,6 +134,17 @@ fn pair_answers_at_once(_arena: Arena) {
     assert!(took < Duration::from_millis(500), "the first connection took {took:?}");
     let (_, peer) = listener.accept().unwrap();
     assert_eq!(peer.ip(), IpAddr::from([192, 0, 2, 1]));
+}
+
+fn hosts_forward_nothing(_arena: Arena) {
+    // As on a machine with Docker, of which a new namespace takes over the settings.
+    std::fs::write("/proc/sys/net/ipv4/conf/default/forwarding", "1").unwrap();
+    let hosts = Host::build(Network::Fork).unwrap();
+    for (host, interface) in [(0, "eth0"), (0, "eth1"), (1, "eth0"), (2, "eth0")] {
+        let path = format!("/proc/sys/net/ipv4/conf/{interface}/forwarding");
+        let forwards = hosts[host].enter(|| std::fs::read_to_string(path)).unwrap().unwrap();
+        assert_eq!(forwards.trim(), "0", "host {}, {interface}", hosts[host].name);
+    }
 }
 
 fn fork_has_two_links(_arena: Arena) {

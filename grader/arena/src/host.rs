@@ -203,6 +203,7 @@ impl End {
         let index = if_nametoindex(self.interface)?;
         // Fails where the kernel has no IPv6, which is then quiet anyway.
         let _ = netlink::keep_quiet(index);
+        netlink::forward_nothing(index)?;
         for (address, prefix) in self.addresses.iter().filter(|(address, _)| address.is_ipv4()) {
             netlink::add_address(index, *address, *prefix)?;
         }

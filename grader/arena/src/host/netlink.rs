@@ -15,6 +15,8 @@ use nix::sys::socket::{
 const VETH_INFO_PEER: u16 = 1;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+const IFLA_INET_CONF: u16 = 1;
+const IPV4_DEVCONF_FORWARDING: u16 = 1;
 const NESTED: u16 = libc::NLA_F_NESTED as u16;
 const ALIGNMENT: usize = 4;
 
@@ -43,6 +45,20 @@ pub fn keep_quiet(index: u32) -> Result<()> {
     request.nest(IFLA_AF_SPEC, |families| {
         families.nest(libc::AF_INET6 as u16, |inet6| {
             inet6.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
+        });
+    });
+    request.send()
+}
+
+/// Has the link forward nothing. New namespaces take over what the machine does, and one with Docker forwards.
+pub fn forward_nothing(index: u32) -> Result<()> {
+    let mut request = Request::new(libc::RTM_NEWLINK, 0);
+    request.put(&link_header(index, 0));
+    request.nest(IFLA_AF_SPEC, |families| {
+        families.nest(libc::AF_INET as u16, |inet| {
+            inet.nest(IFLA_INET_CONF, |settings| {
+                settings.attribute(IPV4_DEVCONF_FORWARDING, &0u32.to_ne_bytes());
+            });
         });
     });
     request.send()
