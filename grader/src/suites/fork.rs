@@ -117,7 +117,19 @@ fn orphan_goes_on_alone(bench: &mut Bench) -> Result<(), Stop> {
         None => unexplained,
     })
     .because("a parent that does not wait ends at once, and its child becomes an orphan")?;
-    lived(&family, &child, 5, 2000)
+    lived(&family, &child, 5, 2000)?;
+    ends_well(&family, &child)
+}
+
+/// Expects that the child ended by itself with status 0, where no pair tells of it.
+fn ends_well(family: &Family<'_>, child: &Child<'_>) -> Result<(), Stop> {
+    let observed = match family.death(child.name).map(|event| &event.act) {
+        Some(Act::Exit { code }) => format!("it ended with status {code}"),
+        Some(Act::Killed { signal }) => format!("it was killed by signal {signal}"),
+        _ => "it did not end".to_string(),
+    };
+    ensure(observed == "it ended with status 0", "the child ends with status 0", observed)
+        .because("a child that has done its part ends with status 0, though nobody may ask")
 }
 
 fn parent_waits_and_reports(bench: &mut Bench) -> Result<(), Stop> {
@@ -215,7 +227,8 @@ fn ignored_sigchld_leaves_no_zombie(bench: &mut Bench) -> Result<(), Stop> {
             .because("the line \"no child to wait for\" is what wait found out");
     };
     took("that wait fails", child.birth.enter.seen, nobody.exit.seen, 5, 2000)
-        .because("the parent ticks first and waits then")
+        .because("the parent ticks first and waits then")?;
+    ends_well(&family, &child)
 }
 
 fn each_process_does_its_part(bench: &mut Bench) -> Result<(), Stop> {

@@ -52,8 +52,13 @@ pub(super) fn fork_refused_in_the_middle(bench: &mut Bench) -> Result<(), Stop> 
 
 pub(super) fn every_child_is_reaped(bench: &mut Bench) -> Result<(), Stop> {
     let count = bench.random().range(5, 8);
-    let arguments = ["--children", &count.to_string(), "--interval-ms", "1000"];
-    let mut program = bench.start("fork-many", &arguments)?;
+    each_is_reaped(bench, &["--children", &count.to_string(), "--interval-ms", "1000"], count, 1000)?;
+    each_is_reaped(bench, &[], 4, 2000)
+}
+
+/// Runs the program and expects so many children, which end an interval apart, the last to be born first.
+fn each_is_reaped(bench: &Bench, arguments: &[&str], count: i64, interval_ms: u64) -> Result<(), Stop> {
+    let mut program = bench.start("fork-many", arguments)?;
     let ended = program.end_with_orphans().because("the parent ends when every child was reaped")?;
     let recording = bench.recording()?.clone();
     let family = Family::of(&recording, program.who());
@@ -76,7 +81,7 @@ pub(super) fn every_child_is_reaped(bench: &mut Bench) -> Result<(), Stop> {
     for (child, number) in children.iter().zip(1..) {
         let died =
             family.death(child.name).map_or(0, |death| since(child.birth.enter.seen, death.enter.seen));
-        let sleep = 1000 * (count as u64 - number + 1);
+        let sleep = interval_ms * (count as u64 - number + 1);
         let observed = format!("it ended after {died} ms");
         ensure(
             died + CLOCK_SLACK_MS >= sleep && died <= sleep + 900,
