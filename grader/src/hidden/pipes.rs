@@ -2,6 +2,9 @@
 
 mod failures;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use nix::sys::signal::Signal;
 
 use failures::nobody_left;
@@ -197,6 +200,18 @@ fn words_like_options_belong_to_a_stage(bench: &mut Bench) -> Result<(), Stop> {
     command.expect_stderr_names(&["--count"]).because("one message names the command that cannot be run")?;
     command.expect_stdout("").because("the program prints nothing of its own on stdout")?;
 
+    // Bytes that are no text in any of UTF-8's forms.
+    let bytes = b"caf\xe9 \xff\xfe";
+    let words = ["printf", "%s"].map(OsStr::new);
+    let start = bench.program("pipeline").arguments(&words).arguments(&[OsStr::from_bytes(bytes)]);
+    let printed = start.start()?.end().because("the program ends when its stage has ended")?;
+    printed
+        .expect_stdout(bytes)
+        .with(|unexplained| {
+            unexplained.note("the last word is no UTF-8: it is the bytes 63 61 66 e9 20 ff fe")
+        })
+        .because("a word reaches its command as it is, byte for byte, whether or not it is text")?;
+
     let start = bench.program("pipeline").arguments(&["echo", "lost"]).stdout(Stdout::Full);
     let lost = start.start()?.end().because("`echo` ends when its write fails")?;
     lost.expect_status(1)
@@ -298,9 +313,11 @@ fn stages_run_at_the_same_time(bench: &mut Bench) -> Result<(), Stop> {
 fn sigpipe_kills_the_writer(bench: &mut Bench) -> Result<(), Stop> {
     let because =
         "a write into a pipe that nobody reads kills by SIGPIPE, if that is at its default and not blocked";
-    let line = ["yes", "|", "head", "-n", "1"];
-    let inherited = bench.program("pipeline").arguments(&line).ignoring(Signal::SIGPIPE);
-    for start in [bench.program("pipeline").arguments(&line), inherited] {
+    let one = bench.program("pipeline").arguments(&["yes", "|", "head", "-n", "1"]);
+    // The first one writes to a stage that never reads, and dies when that one has died.
+    let line = ["yes", "|", "yes", "|", "head", "-n", "1"];
+    let two = bench.program("pipeline").arguments(&line).ignoring(Signal::SIGPIPE);
+    for (start, count) in [(one, 1), (two, 2)] {
         let mut program = start.start()?;
         let ended = program
             .end_with_orphans()
@@ -311,19 +328,21 @@ fn sigpipe_kills_the_writer(bench: &mut Bench) -> Result<(), Stop> {
         let recording = bench.recording()?.clone();
         let family = Family::of(&recording, program.who());
         let writers = stages(&family, program.who(), "yes");
-        let death = writers.first().and_then(|yes| family.death(yes.name)).map(|event| &event.act);
-        let observed = match death {
-            Some(Act::Killed { signal }) => format!("killed by signal {signal}"),
-            Some(Act::Exit { code }) => format!("it ended with status {code}"),
-            _ => "it never ran".to_string(),
-        };
-        let killed = matches!(death, Some(Act::Killed { signal: libc::SIGPIPE }));
-        ensure(killed, "`yes` killed by SIGPIPE (13)", observed)
-            .with(|unexplained| {
-                let likely = "SIGPIPE is ignored in the stage: exec hands on what is ignored, and every Rust program ignores it";
-                ended.explain(unexplained).likely(likely)
-            })
-            .because(because)?;
+        for number in 0..count {
+            let death = writers.get(number).and_then(|yes| family.death(yes.name)).map(|event| &event.act);
+            let observed = match death {
+                Some(Act::Killed { signal }) => format!("killed by signal {signal}"),
+                Some(Act::Exit { code }) => format!("it ended with status {code}"),
+                _ => "it never ran".to_string(),
+            };
+            let killed = matches!(death, Some(Act::Killed { signal: libc::SIGPIPE }));
+            ensure(killed, "`yes` killed by SIGPIPE (13)", observed)
+                .with(|unexplained| {
+                    let likely = "SIGPIPE is ignored in the stage: exec hands on what is ignored, and every Rust program ignores it";
+                    ended.explain(unexplained).likely(likely)
+                })
+                .because(because)?;
+        }
     }
     Ok(())
 }
