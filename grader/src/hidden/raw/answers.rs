@@ -181,16 +181,33 @@ pub fn silence_is_timed(bench: &mut Bench) -> Result<(), Stop> {
     // What an overloaded machine took from the program is given back. Before the second request goes out it can only make
     // the wait look shorter, and to start a runtime takes long.
     let taken = |since| bench.recorder().delay().saturating_sub(since);
+    let kept = |waited: Duration, timeout: Duration, started, asked_once| {
+        waited + Duration::from_millis(20) + taken(started) >= timeout
+            && waited <= timeout + SLACK + taken(asked_once)
+    };
     let waited = asked[2].saturating_sub(asked[1]);
-    let fine = waited + Duration::from_millis(20) + taken(before) >= timeout
-        && waited <= timeout + SLACK + taken(asked_once);
     ensure(
-        fine,
+        kept(waited, timeout, before, asked_once),
         "1250 ms between the second request and the third (up to 500 ms more)",
         format!("{waited:?}"),
     )
     .with(|unexplained| ended.explain(unexplained))
-    .because("--timeout-ms says how long to wait for an answer")
+    .because("--timeout-ms says how long to wait for an answer")?;
+
+    // And one that is not told how long to wait.
+    let before = bench.recorder().delay();
+    let untold = bench.start("raw-ping", &[&SILENT.to_string(), "--count", "2"])?;
+    let ask = || host.request().because("after the timeout the program goes on with the next request");
+    let first = ask()?.at;
+    let asked_once = bench.recorder().delay();
+    let waited = ask()?.at.saturating_sub(first);
+    ensure(
+        kept(waited, Duration::from_secs(1), before, asked_once),
+        "1 second between two requests without an answer (up to 500 ms more)",
+        format!("{waited:?}"),
+    )
+    .with(|unexplained| unexplained.sent(untold.command()))
+    .because("--timeout-ms is 1000 unless it is given")
 }
 
 pub fn junk_does_not_prolong_the_wait(bench: &mut Bench) -> Result<(), Stop> {
