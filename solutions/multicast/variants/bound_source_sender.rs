@@ -35,6 +35,7 @@ fn send(group: IpAddr, port: u16, interface: &str, ttl: u8, message: &[u8], coun
         }
         IpAddr::V6(group) => {
             socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+            socket2::SockRef::from(&socket).set_multicast_hops_v6(ttl.into())?;
             if !interface.is_empty() {
                 let index = nix::net::if_::if_nametoindex(interface)?;
                 socket2::SockRef::from(&socket).set_multicast_if_v6(index)?;
