@@ -9,11 +9,11 @@ mod uploads;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::bench::{Bench, Stdin, quote, show};
+use crate::bench::{Bench, Process, Stdin, TcpPeer, quote, show};
 use crate::check;
 use crate::check::{Network, Suite};
 use crate::verdict::{Because, Stop, ensure};
-use conversation::{ENDS, PORT, RECEIVES, answers_a_byte, expect_answers, local};
+use conversation::{ENDS, PORT, RECEIPT, RECEIVES, answers_a_byte, expect_answers, expect_receipt, local};
 
 /// The rubric, in teaching order.
 pub const SUITE: Suite = Suite {
@@ -97,10 +97,21 @@ pub const SUITE: Suite = Suite {
         .after("client_says_hello")
         .handout("How a connection ends"),
         check!(
+            upload_server_is_reachable_from_another_host,
+            "tcp.1",
+            Core,
+            1,
+            ["upload-server"],
+            "Does a client on another host reach the upload server, and is it answered?"
+        )
+        .plain()
+        .network(Network::Pair)
+        .handout("The life of a connection"),
+        check!(
             uploads::upload_server_answers_after_the_end,
             "tcp.10",
             Core,
-            7,
+            6,
             ["upload-server"],
             "Does the upload server answer the end of the data with the receipt?"
         )
@@ -120,15 +131,27 @@ pub const SUITE: Suite = Suite {
 };
 
 fn server_is_reachable_from_another_host(bench: &mut Bench) -> Result<(), Stop> {
-    const ANY: &str = "without --host the server binds any interface, so that other hosts reach it";
     let server = bench.tcp_server("tcp-server", &[], PORT)?;
+    let client = connect_from_another_host(bench, &server)?;
+    client.send(b"Hello!").because(RECEIVES)?;
+    client.expect(b"Hi!").because("whatever the server receives, it answers with `Hi!`")
+}
+
+fn upload_server_is_reachable_from_another_host(bench: &mut Bench) -> Result<(), Stop> {
+    let server = bench.tcp_server("upload-server", &[], PORT)?;
+    let client = connect_from_another_host(bench, &server)?;
+    let data = bench.random().bytes(100);
+    client.send(&data).because(RECEIVES)?;
+    client.half_close();
+    expect_receipt(&client, &data).because(RECEIPT)
+}
+
+fn connect_from_another_host(bench: &Bench, server: &Process) -> Result<TcpPeer, Stop> {
+    const ANY: &str = "without --host the server binds any interface, so that other hosts reach it";
     let only_loopback = server.bound().ip().is_loopback();
     let address = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), PORT));
     let client = bench.tcp_connect_from("b", address);
-    let client =
-        client.with(|unmet| if only_loopback { unmet.likely(LOOPBACK) } else { unmet }).because(ANY)?;
-    client.send(b"Hello!").because(RECEIVES)?;
-    client.expect(b"Hi!").because("whatever the server receives, it answers with `Hi!`")
+    client.with(|unmet| if only_loopback { unmet.likely(LOOPBACK) } else { unmet }).because(ANY)
 }
 
 const LOOPBACK: &str = "the server is bound to 127.0.0.1: only programs on its own host can reach it";

@@ -87,7 +87,7 @@ pub fn server_survives_clients_that_leave(bench: &mut Bench) -> Result<(), Stop>
 /// Three clients that behave badly, and one that is served all the same.
 pub fn survives_clients_that_leave(bench: &mut Bench, program: &str) -> Result<(), Stop> {
     const NEXT: &str = "a client that leaves or resets costs only its own connection: the next one is served";
-    let mut server = bench.tcp_server(program, &["--count", "5"], PORT)?;
+    let mut server = bench.tcp_server(program, &["--count", "6"], PORT)?;
     drop(bench.tcp_connect(server.local()).because(CONNECTS)?);
     // Reset while the server waits for more of it.
     let second = bench.tcp_connect(server.local()).because(NEXT)?;
@@ -97,6 +97,11 @@ pub fn survives_clients_that_leave(bench: &mut Bench, program: &str) -> Result<(
         second.send(b"some data").because(NEXT)?;
         second.until_taken().because(NEXT)?;
     }
+    // One that has sent everything, and is gone before its turn comes: what the server answers is a broken pipe at once.
+    let gone = bench.tcp_connect(server.local()).because(NEXT)?;
+    gone.send(b"x").because(NEXT)?;
+    gone.half_close();
+    gone.reset();
     second.reset();
     // Reset while it may not even have been accepted.
     let third = bench.tcp_connect(server.local()).because(NEXT)?;
