@@ -256,6 +256,7 @@ impl Process {
 
     /// Ends it and everything that it started, at once.
     pub fn kill(&self) {
+        self.core.recorder.expect_end(self.who());
         sandbox::kill(self.core.arena.tier, &self.started.init);
     }
 

@@ -25,6 +25,9 @@ const REFUSED: &[i64] = &[
     libc::SYS_add_key,
     libc::SYS_request_key,
     libc::SYS_userfaultfd,
+    // Since version 21 these two are allowed.
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
     libc::SYS_io_uring_setup,
     libc::SYS_sethostname,
     libc::SYS_reboot,

@@ -20,5 +20,5 @@ fn main() -> ExitCode {
         println!("there is no C compiler (`cc`): the recorder is not tried");
         return ExitCode::SUCCESS;
     };
-    arena::main(trials.leak())
+    arena::main_in(&[(arena::FULL, trials.leak()), (arena::EVERYWHERE, records::IN_EVERYWHERE)])
 }

@@ -18,6 +18,8 @@ pub const TRIALS: &[Trial] = &[
     Trial { name: "stuck_means_that_nothing_can_happen", run: stuck_means_that_nothing_can_happen },
 ];
 
+pub const IN_EVERYWHERE: &[Trial] = &[Trial { name: "memory_is_read", run: memory_is_read }];
+
 pub fn bound(recording: &Recording, who: &str) -> bool {
     recording.of(who).any(|event| matches!(event.act, Act::Bind { .. }) && event.outcome.ok())
 }
@@ -120,6 +122,19 @@ fn forking_server_shares_its_connection(arena: Arena) {
     assert_eq!(reaped.as_deref(), Some("server.1"));
 }
 
+/// Docker has refused the usual call for it.
+fn memory_is_read(arena: Arena) {
+    let mut scene = Scene::new(arena);
+    scene.start("program", &["exit", "0"]);
+    scene.end("program");
+    let recording = scene.recorder.recording();
+    let words = recording.of("program").find_map(|event| match &event.act {
+        Act::Exec { argv, .. } => Some(argv.clone()),
+        _ => None,
+    });
+    assert!(words.as_ref().is_some_and(|words| words.ends_with(&["exit".into(), "0".into()])), "{words:?}");
+}
+
 fn refusals_are_recorded(arena: Arena) {
     let mut scene = Scene::new(arena);
     scene.start("program", &["refused"]);
@@ -182,6 +197,8 @@ fn stuck_means_that_nothing_can_happen(arena: Arena) {
     let mut scene = Scene::new(arena);
     scene.start("server", &["udp-server"]);
     scene.until("the server is stuck", |recorder| recorder.stuck().then_some(()));
+    scene.recorder.expect_end("server");
+    scene.expect(!scene.recorder.stuck(), "a program that is being ended does not wait for ever");
     scene.start("timed", &["exit", "0"]);
     scene.end("timed");
     let mut scene = scene;

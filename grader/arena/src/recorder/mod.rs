@@ -203,6 +203,11 @@ impl Recorder {
         self.shared.has_tree_ended(who)
     }
 
+    /// The bench is ending that program: it waits no more.
+    pub fn expect_end(&self, who: &str) {
+        self.shared.expect_end(who);
+    }
+
     /// Whether every live thread of every program waits for ever, so that nothing happens any more unless the bench acts.
     pub fn stuck(&self) -> bool {
         self.shared.stuck()

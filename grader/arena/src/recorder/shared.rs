@@ -21,6 +21,8 @@ pub struct Shared {
     recording: Mutex<Recording>,
     ends: Mutex<BTreeMap<String, End>>,
     threads: Mutex<BTreeMap<i32, Live>>,
+    /// The programs that the bench is ending.
+    killed: Mutex<Vec<String>>,
     /// Told to the bench whenever something was recorded or ended.
     pub changed: EventFd,
     /// Told to the recorder's thread when a command waits for it.
@@ -75,6 +77,7 @@ impl Shared {
         Ok(Self {
             recording: Mutex::new(Recording { recorded, ..Recording::default() }),
             ends: Mutex::default(),
+            killed: Mutex::default(),
             threads: Mutex::default(),
             changed: event()?,
             wake: event()?,
@@ -124,6 +127,11 @@ impl Shared {
     /// Whether every process of a program's tree has ended.
     pub fn has_tree_ended(&self, who: &str) -> bool {
         lock(&self.ends).get(who).is_some_and(|end| end.tree)
+    }
+
+    /// The bench is ending a program.
+    pub fn expect_end(&self, who: &str) {
+        lock(&self.killed).push(who.to_string());
     }
 
     /// A thread runs, or is in the call of this event, which only others can end.
@@ -207,6 +215,13 @@ impl Shared {
         if self.timers.load(Ordering::Relaxed) {
             return false;
         }
+        // It is init that is killed. Until it has had a processor, the processes below it sleep as before.
+        let mut killed = lock(&self.killed);
+        killed.retain(|who| !self.has_tree_ended(who));
+        if !killed.is_empty() {
+            return false;
+        }
+        drop(killed);
         let live: Vec<(i32, Live)> = lock(&self.threads).iter().map(|(pid, live)| (*pid, *live)).collect();
         let recording = self.recording();
         let waits = |live: &Live| {
