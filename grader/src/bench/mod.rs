@@ -28,7 +28,7 @@ mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -200,6 +200,27 @@ impl Bench {
     /// Listens on `address` of the host of that name, with that backlog.
     pub fn tcp_listen_on(&self, host: &str, address: SocketAddr, backlog: i32) -> Result<TcpListener, Stop> {
         Ok(TcpListener::bind(&self.core, host, address, backlog)?)
+    }
+
+    /// Breaks down where host a has no IPv6 loopback address: a container without namespaces of ours may lack it.
+    pub fn needs_ipv6(&self) -> Result<(), Stop> {
+        let bound = self.host("a").enter(|| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)))?;
+        bound.map(drop).map_err(|error| {
+            let next = "give it one (docker run --sysctl net.ipv6.conf.all.disable_ipv6=0), then grade again";
+            Breakdown::new(format!("this machine has no address ::1: {error}"), next).into()
+        })
+    }
+
+    /// Breaks down where anybody may bind this privileged port: in containers, Docker lets them.
+    pub fn needs_privileged_port(&self, port: i64) -> Result<(), Stop> {
+        let path = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+        let first = self.host("a").enter(|| std::fs::read_to_string(path))?;
+        let first = first.ok().and_then(|text| text.trim().parse::<i64>().ok());
+        if first.is_none_or(|first| port < first) {
+            return Ok(());
+        }
+        let next = "let it be privileged (docker run --sysctl net.ipv4.ip_unprivileged_port_start=1024)";
+        Err(Breakdown::new(format!("anybody may bind port {port} here"), next).into())
     }
 
     /// The host of that name: `a`, `b` or `c`.

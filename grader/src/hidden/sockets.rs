@@ -257,7 +257,9 @@ fn says_that_a_port_is_in_use(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 fn says_that_a_port_is_privileged(bench: &mut Bench) -> Result<(), Stop> {
-    let port = bench.random().range(600, 1000).to_string();
+    let port = bench.random().range(600, 1000);
+    bench.needs_privileged_port(port)?;
+    let port = port.to_string();
     expect_refusal(bench, &["127.0.0.1", &port], &["127.0.0.1", &port])
 }
 
@@ -300,6 +302,7 @@ fn table_shows_the_lack_of_privilege(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 fn binds_ipv6_addresses(bench: &mut Bench) -> Result<(), Stop> {
+    bench.needs_ipv6()?;
     const BRACKETS: &str = "an IPv6 address has colons itself: with a port it is written in brackets";
     let port = bench.random().range(20_000, 30_000) as u16;
     let ended = bench.run("bind-name", &["::1", &port.to_string()])?;

@@ -59,6 +59,7 @@ pub fn servers_announce_the_port_they_got(bench: &mut Bench) -> Result<(), Stop>
         let start = bench.program(program).arguments(&["--port", "0"]).stdout(Stdout::Full);
         expect_no_silent_failure(bench, start.start()?)?;
     }
+    bench.needs_ipv6()?;
     let mut server = bench.start("select-server", &["--host", "::1", "--port", "0"])?;
     server.until_listening(None).because("--host takes an IPv6 address too")?;
     server.expect_announced().because(ANNOUNCES)

@@ -190,6 +190,7 @@ fn expect_refused_bind(bench: &Bench, port: &str) -> Result<(), Stop> {
 }
 
 pub fn serves_ipv6(bench: &mut Bench) -> Result<(), Stop> {
+    bench.needs_ipv6()?;
     let _server = bench.udp_server("udp-server", &["--host", "::1"], 5000)?;
     let value = telling(bench, 1);
     let peer = bench.udp_peer_on("a", address("[::1]:0"))?;
