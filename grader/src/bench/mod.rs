@@ -211,6 +211,20 @@ impl Bench {
         })
     }
 
+    /// Breaks down where a TCP port is in use before the check begins: where there are no namespaces, others use it too,
+    /// and what they leave keeps it for a minute.
+    pub fn needs_free_port(&self, port: u16) -> Result<(), Stop> {
+        let bind = || {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())
+        };
+        let bound = self.host("a").enter(bind)?;
+        bound.map_err(|error| {
+            let what = format!("port {port} is not free here: {error}");
+            Breakdown::new(what, "grade this check alone, a minute from now").into()
+        })
+    }
+
     /// Breaks down where anybody may bind this privileged port: in containers, Docker lets them.
     pub fn needs_privileged_port(&self, port: i64) -> Result<(), Stop> {
         let path = "/proc/sys/net/ipv4/ip_unprivileged_port_start";

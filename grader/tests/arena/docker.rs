@@ -28,6 +28,7 @@ const REFUSED: &[i64] = &[
     // Since version 21 these two are allowed.
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
     libc::SYS_io_uring_setup,
     libc::SYS_sethostname,
     libc::SYS_reboot,

@@ -26,9 +26,11 @@ pub fn leave(view: &mut View<'_>, call: &Entry, act: &mut Act, result: i64) {
             *object = fresh(view, *read_fd);
             view.objects.forget(*write_fd);
         }
-        Act::Bind { local, .. } | Act::Listen { local, .. } if result >= 0 => {
-            *local = local_address(view, fd)
+        // Where nobody lends us the socket, it has the port that it asked for, or one that we do not know.
+        Act::Bind { asked, local, .. } if result >= 0 => {
+            *local = local_address(view, fd).or(asked.filter(|asked| asked.port() != 0))
         }
+        Act::Listen { local, .. } if result >= 0 => *local = local_address(view, fd),
         // A connection under way has its local address too.
         Act::Connect { local, .. } => *local = local_address(view, fd),
         Act::Accept { connection, peer, .. } if result >= 0 => {
