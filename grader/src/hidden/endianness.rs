@@ -152,7 +152,7 @@ fn pack_refuses_values_out_of_range(bench: &mut Bench) -> Result<(), Stop> {
     bench.refuses_each("pack", &calls.iter().map(|call| &call[..]).collect::<Vec<_>>())?;
     // Far out of every range, where a number of fixed width overflows while it is read: with 64 or 128 bits, this one
     // comes round to 258.
-    let far = ["340282366920938463463374607431768211714", "1.5", "0x10", " 7", "1_0", "-", ""];
+    let far = ["340282366920938463463374607431768211714", "1.5", "0x10", "-", ""];
     bench.refuses_each("pack", &far.map(|number| ["!Q", number]).each_ref().map(|call| &call[..]))
 }
 
@@ -250,8 +250,6 @@ fn refuses_numbers_out_of_range(bench: &mut Bench) -> Result<(), Stop> {
             &["htonl", "1.5"],
             &["htons", "0x10"],
             &["htons", ""],
-            &["htons", " 255"],
-            &["ntohl", "1_000"],
             &["ntohs", "18446744073709551871"],
             &["htonq", "255"],
             &["255", "htons"],
@@ -259,7 +257,7 @@ fn refuses_numbers_out_of_range(bench: &mut Bench) -> Result<(), Stop> {
     )?;
     bench.refuses_each(
         "show-bytes",
-        &[&["4294967296"], &["-1"], &["0xff"], &["1.5"], &["255 "], &["1_000"], &["18446744073709551871"]],
+        &[&["4294967296"], &["-1"], &["0xff"], &["1.5"], &["18446744073709551871"]],
     )
 }
 

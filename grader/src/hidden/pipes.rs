@@ -2,9 +2,6 @@
 
 mod failures;
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
 use nix::sys::signal::Signal;
 
 use failures::nobody_left;
@@ -199,18 +196,6 @@ fn words_like_options_belong_to_a_stage(bench: &mut Bench) -> Result<(), Stop> {
     command.expect_status(127).because(because)?;
     command.expect_stderr_names(&["--count"]).because("one message names the command that cannot be run")?;
     command.expect_stdout("").because("the program prints nothing of its own on stdout")?;
-
-    // Bytes that are no text in any of UTF-8's forms.
-    let bytes = b"caf\xe9 \xff\xfe";
-    let words = ["printf", "%s"].map(OsStr::new);
-    let start = bench.program("pipeline").arguments(&words).arguments(&[OsStr::from_bytes(bytes)]);
-    let printed = start.start()?.end().because("the program ends when its stage has ended")?;
-    printed
-        .expect_stdout(bytes)
-        .with(|unexplained| {
-            unexplained.note("the last word is no UTF-8: it is the bytes 63 61 66 e9 20 ff fe")
-        })
-        .because("a word reaches its command as it is, byte for byte, whether or not it is text")?;
 
     let start = bench.program("pipeline").arguments(&["echo", "lost"]).stdout(Stdout::Full);
     let lost = start.start()?.end().because("`echo` ends when its write fails")?;

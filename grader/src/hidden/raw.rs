@@ -209,15 +209,13 @@ pub const CHECKS: &[Check] = &[
 ];
 
 fn malformed_arguments_are_refused(bench: &mut Bench) -> Result<(), Stop> {
-    let ping: [&[&str]; 13] = [
+    let ping: [&[&str]; 11] = [
         &[],
         &["192.0.2.2", "192.0.2.2"],
         &["192.0.2.2", "--bogus", "1"],
         &["192.0.2.2", "--count", "0"],
         &["192.0.2.2", "--count"],
-        &["192.0.2.2", "--count", "4294967296"],
         &["192.0.2.2", "--timeout-ms", "0"],
-        &["192.0.2.2", "--timeout-ms", "4294967296"],
         &["192.0.2.2", "--size", "1473"],
         &["192.0.2.2", "--fill", "f"],
         &["192.0.2.2", "--fill", "xy"],
@@ -225,14 +223,13 @@ fn malformed_arguments_are_refused(bench: &mut Bench) -> Result<(), Stop> {
         &["192.0.2.2", "--fill", "fff"],
     ];
     bench.refuses_each("raw-ping", &ping)?;
-    let udp: [&[&str]; 8] = [
+    let udp: [&[&str]; 7] = [
         &[],
         &["192.0.2.2", "word"],
         &["192.0.2.2", "--value", "32768"],
         &["192.0.2.2", "--value", "-32769"],
         &["192.0.2.2", "--port", "0"],
         &["192.0.2.2", "--port", "65536"],
-        &["192.0.2.2", "--source-port", "0"],
         &["192.0.2.2", "--source-port", "65536"],
     ];
     bench.refuses_each("raw-udp", &udp)?;

@@ -1,6 +1,5 @@
 //! A program about to be started, with all that can be set before it is.
 
-use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -16,7 +15,7 @@ use crate::verdict::{Breakdown, Stop};
 pub struct Start<'a> {
     core: &'a Rc<Core>,
     program: String,
-    arguments: Vec<OsString>,
+    arguments: Vec<String>,
     host: &'static str,
     stdin: Stdin,
     stdout: Stdout,
@@ -42,9 +41,9 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// Adds arguments, which need not be text.
-    pub fn arguments<S: AsRef<OsStr>>(mut self, arguments: &[S]) -> Self {
-        self.arguments.extend(arguments.iter().map(|argument| argument.as_ref().to_os_string()));
+    /// Adds arguments.
+    pub fn arguments<S: AsRef<str>>(mut self, arguments: &[S]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| argument.as_ref().to_string()));
         self
     }
 
@@ -95,8 +94,7 @@ impl<'a> Start<'a> {
     pub fn start(self) -> Result<Process, Stop> {
         let core = self.core;
         assert!(
-            !core.plain.get()
-                || !self.arguments.iter().any(|argument| argument.as_encoded_bytes().starts_with(b"--")),
+            !core.plain.get() || !self.arguments.iter().any(|argument| argument.starts_with("--")),
             "a check marked plain starts {} with options",
             self.program
         );
@@ -110,8 +108,8 @@ impl<'a> Start<'a> {
         let (stderr_reader, stderr) = pipe()?;
         let ends = Ends { stdin: stdin_writer, stdout: stdout_reader, stderr: stderr_reader };
         let environment = self.environment();
-        let mut argv: Vec<OsString> = launch.argv.iter().map(Into::into).collect();
-        argv.extend(self.arguments.iter().cloned());
+        let mut argv: Vec<std::ffi::OsString> = launch.argv.iter().map(Into::into).collect();
+        argv.extend(self.arguments.iter().map(Into::into));
         let plan = Plan {
             arena: core.arena,
             program: launch.executable.clone(),
@@ -143,7 +141,7 @@ impl<'a> Start<'a> {
         if *count == 1 { self.program.clone() } else { format!("{}#{count}", self.program) }
     }
 
-    fn environment(&self) -> Vec<(OsString, OsString)> {
+    fn environment(&self) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
         let base = [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8")];
         let mut all: Vec<(String, String)> =
             base.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -155,11 +153,10 @@ impl<'a> Start<'a> {
     }
 }
 
-fn command_line(program: &str, arguments: &[OsString]) -> String {
-    let plain = |word: &OsString| {
-        let word = word.to_string_lossy();
+fn command_line(program: &str, arguments: &[String]) -> String {
+    let plain = |word: &String| {
         if !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.,:/=!@%+".contains(c)) {
-            word.into_owned()
+            word.clone()
         } else {
             format!("'{}'", word.replace('\'', "'\\''"))
         }
