@@ -2,6 +2,8 @@
 //!
 //! Both servers are asked the same, each in its own protocol.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Process, State, TcpPeer};
@@ -135,6 +137,13 @@ pub fn server_survives_a_broken_pipe(bench: &mut Bench) -> Result<(), Stop> {
     ended.expect_status(0).because(ENDS)
 }
 
+/// Waits until every thread of the server waits: one that was slow to come by has come by then. A server that looks again
+/// from time to time is not waited for.
+pub fn until_it_rests(bench: &Bench) {
+    let rests = || bench.recorder().rests().then_some(());
+    let _ = bench.until_within(Duration::from_secs(2), "a server that waits", rests);
+}
+
 pub fn server_takes_one_connection_after_another(bench: &mut Bench) -> Result<(), Stop> {
     const BACKLOG: &str = "while one client is served, at least three more can connect and wait: the backlog";
     const TURN: &str = "one connection after another: a client is answered when the one before it has ended";
@@ -151,6 +160,7 @@ pub fn server_takes_one_connection_after_another(bench: &mut Bench) -> Result<()
     for _ in 0..20 {
         answers_a_byte(&first, bench.random())?;
     }
+    until_it_rests(bench);
     for client in &waiting {
         client.expect_nothing().because(TURN)?;
     }

@@ -255,6 +255,7 @@ pub fn upload_server_takes_one_connection_after_another(bench: &mut Bench) -> Re
         first.send(b"a").because(RECEIVES)?;
         first.until_taken().because(RECEIVES)?;
     }
+    server::until_it_rests(bench);
     for client in &waiting {
         client.expect_nothing().because(TURN)?;
     }
