@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use arena::{EVERYWHERE, FULL, NAMESPACES, Trial, shell};
-use grader::host::Host;
-use grader::host::Network;
+use grader::bench::Bench;
+use grader::check::{Check, Level};
+use grader::host::{Host, Network};
 use grader::sandbox::Arena;
+use grader::verdict::Stop;
 
 fn main() -> ExitCode {
     arena::main_in(&[(FULL, IN_FULL), (NAMESPACES, IN_NAMESPACES), (EVERYWHERE, IN_EVERYWHERE)])
@@ -29,6 +31,7 @@ const IN_NAMESPACES: &[Trial] = &[
     Trial { name: "root_shows_little_and_is_read_only", run: root_shows_little_and_is_read_only },
     Trial { name: "loopback_has_both_families", run: loopback_has_both_families },
     Trial { name: "pair_answers_at_once", run: pair_answers_at_once },
+    Trial { name: "lacks_are_breakdowns", run: lacks_are_breakdowns },
     Trial { name: "hosts_forward_nothing", run: hosts_forward_nothing },
     Trial { name: "fork_has_two_links", run: fork_has_two_links },
     Trial { name: "fork_v6_has_addresses", run: fork_v6_has_addresses },
@@ -134,6 +137,20 @@ fn pair_answers_at_once(_arena: Arena) {
     assert!(took < Duration::from_millis(500), "the first connection took {took:?}");
     let (_, peer) = listener.accept().unwrap();
     assert_eq!(peer.ip(), IpAddr::from([192, 0, 2, 1]));
+}
+
+fn lacks_are_breakdowns(arena: Arena) {
+    let check = Check::new("lacks", "", Level::Core, 0, &[], "", |_| Ok(()));
+    let bench = Bench::new(arena, &check, Default::default(), 1, false).unwrap();
+    let is_breakdown = |result| matches!(result, Err(Stop::Breakdown(_)));
+    assert!(bench.needs_ipv6().is_ok() && bench.needs_privileged_port(700).is_ok());
+    assert!(bench.needs_free_port(5000).is_ok());
+    let _taken = TcpListener::bind("127.0.0.1:5000").unwrap();
+    assert!(is_breakdown(bench.needs_free_port(5000)));
+    std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0").unwrap();
+    assert!(is_breakdown(bench.needs_privileged_port(700)));
+    std::fs::write("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "1").unwrap();
+    assert!(is_breakdown(bench.needs_ipv6()));
 }
 
 fn hosts_forward_nothing(_arena: Arena) {

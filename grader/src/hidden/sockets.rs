@@ -301,8 +301,8 @@ fn table_shows_the_lack_of_privilege(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 fn binds_ipv6_addresses(bench: &mut Bench) -> Result<(), Stop> {
-    bench.needs_ipv6()?;
     const BRACKETS: &str = "an IPv6 address has colons itself: with a port it is written in brackets";
+    bench.needs_ipv6()?;
     let port = bench.random().range(20_000, 30_000) as u16;
     let ended = bench.run("bind-name", &["::1", &port.to_string()])?;
     ended.expect_stdout(format!("[::1]:{port}\n")).because(BRACKETS)?;

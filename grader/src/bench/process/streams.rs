@@ -7,8 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 
-use crate::sandbox;
-use crate::sandbox::Tier;
+use crate::sandbox::{self, Tier};
 use crate::verdict::Breakdown;
 
 /// More output than this is not kept; more than four times this ends the program.

@@ -164,7 +164,7 @@ fn its_child(bench: &Bench, program: &Process, interval_ms: u64) -> Result<Proce
     let found = program.until_processes("a child of the program", |now| now.get(1).cloned());
     let recording = bench.recording()?.clone();
     let had_one = !Family::of(&recording, program.who()).children().is_empty();
-    if found.is_ok() || !had_one {
+    if found.is_ok() || !had_one || program.is_running() {
         return found.because("the program forks");
     }
     let mut own = recording.of(program.who());

@@ -42,8 +42,8 @@ pub fn clients_try_each_address(bench: &mut Bench) -> Result<(), Stop> {
 }
 
 pub fn servers_speak_both_families(bench: &mut Bench) -> Result<(), Stop> {
-    bench.needs_ipv6()?;
     const BOTH: &str = "a socket bound to :: serves IPv6, and IPv4 too unless IPV6_V6ONLY is set";
+    bench.needs_ipv6()?;
     for program in ["tcp-server", "upload-server"] {
         let mut server = bench.tcp_server(program, &["--host", "::", "--count", "2"], PORT)?;
         for address in [IpAddr::from(Ipv6Addr::LOCALHOST), IpAddr::from(Ipv4Addr::LOCALHOST)] {

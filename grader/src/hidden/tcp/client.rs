@@ -56,22 +56,18 @@ pub fn client_reads_the_whole_answer(bench: &mut Bench) -> Result<(), Stop> {
         "the answer is three bytes long, in however many pieces they come: recv gives what there is";
     let listener = bench.tcp_listen(local(PORT))?;
     // A blank belongs to the first; the second is three bytes of UTF-8: two characters, one of which comes in two pieces.
-    let answers: [(&str, &[u8]); 2] = [
-        ("tcp-client", &[bench.random().word(2).as_bytes(), b" "].concat()),
-        ("tcp-client#2", "\u{e9}!".as_bytes()),
-    ];
+    let answers = [("tcp-client", bench.random().word(2) + " "), ("tcp-client#2", "\u{e9}!".to_string())];
     for (who, answer) in answers {
         // Before it is started: a receive that has begun gives what it was asked for.
         bench.recorder().inject(who, Injection::ShortReceive { most: 1, calls: 20 })?;
         let mut client = bench.start("tcp-client", &[])?;
         let server = listener.accept().because(CONNECTS)?;
         server.expect(b"Hello!").because("without --message the client sends `Hello!`")?;
-        server.send(answer).because("the client waits for the answer")?;
+        server.send(answer.as_bytes()).because("the client waits for the answer")?;
         let ended = client.end().because(WHOLE)?;
-        let sent = show(answer);
         ended
-            .expect_stdout([b"Received: ", answer, b"\n"].concat())
-            .with(|unmet| unmet.note(format!("{sent} was sent, and each receive gave one byte of it")))
+            .expect_stdout(format!("Received: {answer}\n"))
+            .with(|unmet| unmet.note(format!("{answer:?} was sent, and each receive gave one byte of it")))
             .because(WHOLE)?;
         ended.expect_status(0).because(ENDS)?;
     }
