@@ -14,6 +14,9 @@ use grader::host::{Host, Network};
 use grader::sandbox::Arena;
 use grader::verdict::Stop;
 
+/// When TCP sends an unanswered SYN again (RFC 6298): a connection that took less lost nothing.
+const SYN_IS_SENT_AGAIN: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     arena::main_in(&[(FULL, IN_FULL), (NAMESPACES, IN_NAMESPACES), (EVERYWHERE, IN_EVERYWHERE)])
 }
@@ -134,7 +137,7 @@ fn pair_answers_at_once(_arena: Arena) {
     let start = Instant::now();
     TcpStream::connect(address).unwrap();
     let took = start.elapsed();
-    assert!(took < Duration::from_millis(500), "the first connection took {took:?}");
+    assert!(took < SYN_IS_SENT_AGAIN, "the first connection took {took:?}");
     let (_, peer) = listener.accept().unwrap();
     assert_eq!(peer.ip(), IpAddr::from([192, 0, 2, 1]));
 }
@@ -190,7 +193,7 @@ fn fork_v6_has_addresses(_arena: Arena) {
     let listener = hosts[2].enter(|| TcpListener::bind("[2001:db8:2::2]:5000")).unwrap().unwrap();
     let start = Instant::now();
     TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < SYN_IS_SENT_AGAIN, "{:?}", start.elapsed());
 }
 
 fn missing_interpreter_is_named(arena: Arena) {

@@ -4,15 +4,18 @@ use std::path::Path;
 use std::process::Command;
 
 /// Answers rightly under a tracer, and with the low byte first otherwise. The tracer is outside its pid namespace, so
-/// that /proc does not name it; but recorded calls take their time.
+/// that /proc does not name it; but recorded calls take their time. How long, is the machine's matter: so they are
+/// measured by a call that nobody records (some 70 times as long where they are recorded, three times otherwise).
 const TWO_FACED: &str = r#"
 import os, socket, struct, time
-def batch():
+def batch(call):
     start = time.monotonic()
     for _ in range(50):
-        os.close(os.dup(1))
+        call()
     return time.monotonic() - start
-traced = min(batch() for _ in range(8)) > 0.001
+def quickest(call):
+    return min(batch(call) for _ in range(16))
+traced = quickest(lambda: os.close(os.dup(1))) > 15 * quickest(os.getppid)
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("", 5000))
 data, asker = s.recvfrom(2)

@@ -220,29 +220,27 @@ static int posix_timers(void) {
 }
 
 static int waits(void) {
-    struct timespec half = {0, 500000000}, t0, t1;
-    struct timeval half_v = {0, 500000};
+    struct timespec five = {5, 0}, t0, t1;
+    struct timeval five_v = {5, 0};
     pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
     int s = socket(AF_INET, SOCK_DGRAM, 0);
     struct sockaddr_in a = address(0);
     char b[1];
     bind(s, (struct sockaddr *)&a, sizeof a);
-    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &half_v, sizeof half_v);
+    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &five_v, sizeof five_v);
     for (int way = 0; way < 7; way++) {
         clock_gettime(CLOCK_MONOTONIC, &t0);
         struct timespec until;
-        struct timeval v = half_v;
+        struct timeval v = five_v;
         switch (way) {
-        case 0: usleep(500000); break;
-        case 1: nanosleep(&half, NULL); break;
-        case 2: until = t0; until.tv_nsec += 500000000;
-                if (until.tv_nsec >= 1000000000) { until.tv_nsec -= 1000000000; until.tv_sec++; }
+        case 0: usleep(5000000); break;
+        case 1: nanosleep(&five, NULL); break;
+        case 2: until = t0; until.tv_sec += 5;
                 clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL); break;
         case 3: select(0, NULL, NULL, NULL, &v); break;
-        case 4: poll(NULL, 0, 500); break;
-        case 5: clock_gettime(CLOCK_REALTIME, &until); until.tv_nsec += 500000000;
-                if (until.tv_nsec >= 1000000000) { until.tv_nsec -= 1000000000; until.tv_sec++; }
+        case 4: poll(NULL, 0, 5000); break;
+        case 5: clock_gettime(CLOCK_REALTIME, &until); until.tv_sec += 5;
                 pthread_mutex_lock(&mutex); pthread_cond_timedwait(&cond, &mutex, &until);
                 pthread_mutex_unlock(&mutex); break;
         case 6: if (recv(s, b, 1, 0) != -1 || errno != EAGAIN) printf("not EAGAIN "); break;
@@ -352,8 +350,8 @@ int main(int argc, char **argv) {
         struct sigaction action = {.sa_handler = ignore};
         sigaction(SIGALRM, &action, NULL);
         time_t start = time(NULL);
-        alarm(3);
-        unsigned left = sleep(10);
+        alarm(30);
+        unsigned left = sleep(40);
         alarm(20);
         unsigned rest = alarm(0);
         printf("%ld %u %u\n", (long)(time(NULL) - start), left, rest);
