@@ -9,6 +9,8 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use grader::sandbox::Tier;
 use grader::sandbox::cgroup::Entry;
@@ -18,9 +20,12 @@ use libtest_mimic::{Arguments, Failed};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-/// The uid of arenas that root starts, and of the ordinary user that the trials also run as.
+/// The uids of arenas that root starts, and of the ordinary users that the trials also run as: one for each trial, since
+/// without namespaces the limit of processes counts all of the user's.
 const DEDICATED: u32 = 61_000;
 const ORDINARY: u32 = 62_000;
+/// The trials that count processes. Where all run as one user without namespaces, the others stand aside for them.
+const COUNTING: &[&str] = &["processes_are_limited", "threads_are_limited"];
 /// The variable that tells a trial of the control group to run in.
 pub const GROUP: &str = "TRIAL_GROUP";
 
@@ -59,7 +64,7 @@ pub fn main_with(groups: &[Group<'_>], outside: Vec<libtest_mimic::Trial>) -> Ex
         return code;
     }
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, arena, name, tier] = arguments.as_slice() {
+    if let [_, arena, name, tier, uid] = arguments.as_slice() {
         if arena == "arena" {
             let mut trials = groups.iter().flat_map(|(_, trials)| trials.iter());
             let trial = trials.find(|trial| trial.name == *name).expect("a known trial");
@@ -71,9 +76,7 @@ pub fn main_with(groups: &[Group<'_>], outside: Vec<libtest_mimic::Trial>) -> Ex
                     Tier::C
                 }
             };
-            // In tier C everything of the uid is killed at the end: no other arena may have it then.
-            let range = if tier == Tier::C { DEDICATED + 500 } else { DEDICATED };
-            let uid = range + std::process::id() % 500;
+            let uid = uid.parse().expect("a uid");
             let group = group();
             (trial.run)(sandbox::enter_arena(tier, uid, group.as_ref()).expect("an arena"));
             return ExitCode::SUCCESS;
@@ -82,22 +85,50 @@ pub fn main_with(groups: &[Group<'_>], outside: Vec<libtest_mimic::Trial>) -> Ex
     // What this machine lacks is named as ignored, not failed.
     let has = grader::probe::probe().expect("this machine can be probed").tier;
     let lacks = |tier: Tier| tier != Tier::C && (has == Tier::C || (has == Tier::B && tier == Tier::A));
-    let users: &[Option<u32>] =
-        if nix::unistd::geteuid().is_root() { &[None, Some(ORDINARY)] } else { &[None] };
+    let root = nix::unistd::geteuid().is_root();
+    let users: &[bool] = if root { &[false, true] } else { &[false] };
+    let mut ordinary = ORDINARY..;
     let mut tests = outside;
     for (tiers, trials) in groups {
         for (trial, tier, user) in trials.iter().flat_map(|trial| {
             tiers.iter().flat_map(move |tier| users.iter().map(move |user| (trial, tier, user)))
         }) {
             let lacked = lacks(*tier);
-            let (name, tier, user) = (trial.name, format!("{tier:?}"), *user);
+            let counts = !root && *tier == Tier::C && COUNTING.contains(&trial.name);
+            let user = if *user { ordinary.next() } else { None };
+            let (name, tier) = (trial.name, format!("{tier:?}"));
             let who = if user.is_some() { " (ordinary user)" } else { "" };
             let title = format!("{name} in {tier}{who}");
-            let test = libtest_mimic::Trial::test(title, move || execute(name, &tier, user));
+            let run = move || execute(name, &tier, user);
+            let test = if counts { test_alone(title, run) } else { test(title, run) };
             tests.push(test.with_ignored_flag(lacked));
         }
     }
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+}
+
+/// Held for reading by every test, for writing by one that must be alone.
+static TURN: RwLock<()> = RwLock::new(());
+
+/// A test that may run beside others.
+pub fn test(
+    name: impl Into<String>,
+    run: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> libtest_mimic::Trial {
+    libtest_mimic::Trial::test(name, move || {
+        let _turn = TURN.read().unwrap_or_else(PoisonError::into_inner);
+        run()
+    })
+}
+
+fn test_alone(
+    name: String,
+    run: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> libtest_mimic::Trial {
+    libtest_mimic::Trial::test(name, move || {
+        let _turn = TURN.write().unwrap_or_else(PoisonError::into_inner);
+        run()
+    })
 }
 
 /// Whether Landlock here keeps signals and abstract sockets within a program (Linux 6.12).
@@ -128,9 +159,12 @@ fn execute(name: &str, tier: &str, uid: Option<u32>) -> Result<(), Failed> {
 
 /// The command that runs a trial in an arena.
 pub fn command(name: &str, tier: &str) -> Command {
+    // In tier C everything of the uid is killed at the end: no other arena may have it then.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let uid = DEDICATED + (std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed)) % 1000;
     // Another uid may not reach this file where it lies, but may execute what is running.
     let mut command = Command::new("/proc/self/exe");
-    command.args(["arena", name, tier]).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
+    command.args(["arena", name, tier, &uid.to_string()]).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
     command
 }
 

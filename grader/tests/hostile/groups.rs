@@ -34,7 +34,7 @@ pub fn tests() -> Vec<libtest_mimic::Trial> {
     };
     let test = |name: &str, lacked: Option<String>, run: fn() -> Result<(), Failed>| {
         let name = lacked.iter().fold(name.to_string(), |name, reason| format!("{name} ({reason})"));
-        libtest_mimic::Trial::test(name, run).with_ignored_flag(lacked.is_some())
+        arena::test(name, run).with_ignored_flag(lacked.is_some())
     };
     let mut tests = vec![
         test("group_ends_with_its_killed_arena", lacks(""), group_ends_with_its_killed_arena),
@@ -49,7 +49,7 @@ pub fn tests() -> Vec<libtest_mimic::Trial> {
                 .iter()
                 .fold(format!("{} in {tier:?}", trial.name), |name, reason| format!("{name} ({reason})"));
             let run = move || arena::execute_in(&small()?.entry(), trial.name, tier);
-            tests.push(libtest_mimic::Trial::test(name, run).with_ignored_flag(lacked.is_some()));
+            tests.push(arena::test(name, run).with_ignored_flag(lacked.is_some()));
         }
     }
     tests

@@ -10,10 +10,11 @@ use libtest_mimic::{Failed, Trial};
 /// These tests run in no arena, but start some.
 pub fn tests() -> Vec<Trial> {
     let full = grader::probe::probe().is_ok_and(|probe| probe.tier == grader::sandbox::Tier::A);
-    let mut tests = vec![Trial::test("what_a_container_lacks_costs_no_points", container_costs_no_points)];
+    let mut tests =
+        vec![super::arena::test("what_a_container_lacks_costs_no_points", container_costs_no_points)];
     for tier in ["A", "C"] {
         let name = format!("killed_arena_takes_everybody in {tier}");
-        let test = Trial::test(name, move || killed_arena_takes_everybody(tier));
+        let test = super::arena::test(name, move || killed_arena_takes_everybody(tier));
         tests.push(test.with_ignored_flag(tier == "A" && !full));
     }
     tests
@@ -38,11 +39,7 @@ pub fn hang(arena: grader::sandbox::Arena) {
 }
 
 fn killed_arena_takes_everybody(tier: &str) -> Result<(), Failed> {
-    let mut arena = Command::new("/proc/self/exe")
-        .args(["arena", "hang", tier])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut arena = super::arena::command("hang", tier).stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(arena.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
     let pids: Vec<&str> = line.split_whitespace().collect();

@@ -10,9 +10,9 @@ use libtest_mimic::{Failed, Trial};
 
 pub fn tests() -> Vec<Trial> {
     vec![
-        Trial::test("output_forges_nothing_in_any_format", output_forges_nothing),
-        Trial::test("build_gets_at_nothing_and_poisons_no_other", build_poisons_no_other),
-        Trial::test("honest_submission_beside_hostile_ones", honest_beside_hostile),
+        super::arena::test("output_forges_nothing_in_any_format", output_forges_nothing),
+        super::arena::test("build_gets_at_nothing_and_poisons_no_other", build_poisons_no_other),
+        super::arena::test("honest_submission_beside_hostile_ones", honest_beside_hostile),
     ]
 }
 

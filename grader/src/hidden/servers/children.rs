@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Process, ProcessInfo, SocketInfo, State};
-use crate::suites::servers::conversation::{Client, PORT, count};
+use crate::suites::servers::conversation::{Client, PORT, count, until_idle};
 use crate::verdict::{Because, Breakdown, Stop};
 
 /// How long zombies may stay after the last child has ended, by the contract.
@@ -102,13 +102,16 @@ pub fn forking_reaps_what_ended_while_it_was_stopped(bench: &mut Bench) -> Resul
     expect_reaped(bench, &server, "it was continued: one SIGCHLD may stand for all of them")
 }
 
-/// So many clients, each served by its child.
+/// So many clients, each served by its child, and the server back where it waits for the next one.
 fn serve(bench: &Bench, server: &Process, clients: usize) -> Result<Vec<Client>, Stop> {
     let clients: Vec<Client> =
         (0..clients).map(|_| Client::connect(bench, server)).collect::<Result<_, _>>()?;
     for client in &clients {
         client.add(9, 9)?;
     }
+    // A server that looks for ended children only before it accepts the next client could otherwise, slow to come to that,
+    // meet those that end now.
+    until_idle(bench);
     Ok(clients)
 }
 
