@@ -95,12 +95,15 @@ fn answer(ask: &Ask) -> Answer {
     };
     let start = Instant::now();
     let bench = sandbox::enter_arena(ask.tier, ask.uid, ask.group.as_ref())
-        .and_then(|arena| Bench::new(arena, check, ask.programs.clone(), ask.seed, ask.trace))
-        .and_then(|bench| if ask.record { bench.capture().map(|()| bench) } else { Ok(bench) });
+        .and_then(|arena| Bench::new(arena, check, ask.programs.clone(), ask.seed, ask.trace));
     let mut bench = match bench {
         Ok(bench) => bench,
         Err(breakdown) => return broke(breakdown),
     };
+    if ask.record {
+        // Where packets cannot be captured, in a container of an ordinary user's, the calls are recorded all the same.
+        let _ = bench.capture();
+    }
     let mut verdict = verdict_of(check, &mut bench);
     let ms = start.elapsed().as_millis() as u64;
     let wanted = ask.record || matches!(verdict, Verdict::Fail(_));

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use crate::exit::{Exit, Problem};
 use crate::house;
 use crate::probe::{Probe, probe};
@@ -17,6 +19,8 @@ apparmor=unconfined --security-opt systempaths=unconfined";
 const PROC: &str = "Docker: --security-opt systempaths=unconfined";
 const PTRACE: &str =
     "sudo sysctl kernel.yama.ptrace_scope=1; Docker: --cap-add SYS_PTRACE, or a kernel of 4.8 or later";
+
+const CAPTURE: &str = "grade as root of the container, which has CAP_NET_RAW, or allow namespaces";
 
 /// How strongly programs can be isolated on this machine.
 pub fn tier() -> Result<Tier, Problem> {
@@ -128,6 +132,11 @@ your own"
     format!("{uid}, with a filter and limits, {landlock}")
 }
 
+/// What captures packets where the network is the machine's; in one of its own this is never refused.
+fn packet_socket() -> std::io::Result<Socket> {
+    Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))
+}
+
 fn of_probe(probe: &Probe) -> Vec<Found> {
     let mut findings = vec![match (&probe.no_namespaces, &probe.no_proc) {
         (Some(reason), _) => Found::less(
@@ -144,6 +153,15 @@ those that need simulated hosts cannot be asked",
         ),
         (None, None) => Found::fine("isolation tier A: every check in namespaces of its own"),
     }];
+    if let (Some(_), Err(error)) = (&probe.no_namespaces, packet_socket()) {
+        findings.push(Found::less(
+            format!(
+                "packets cannot be captured ({error}): checks that judge them cannot be asked, and `--record` keeps \
+system calls alone"
+            ),
+            CAPTURE,
+        ));
+    }
     findings.push(match &probe.no_ptrace {
         None => Found::fine("system calls can be recorded"),
         Some(reason) => Found::less(

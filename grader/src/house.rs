@@ -39,10 +39,3 @@ pub fn make_open_dir(path: &Path) -> Result<(), Problem> {
         )
     })
 }
-
-/// Whether every directory above `path` lets any user through, so that an arena's own uid can reach it.
-pub fn reachable(path: &Path) -> bool {
-    path.ancestors().skip(1).all(|above| {
-        fs::metadata(above).map(|found| found.permissions().mode() & 0o001 != 0).unwrap_or(false)
-    })
-}

@@ -35,3 +35,4 @@ pub mod styles;
 pub mod subject;
 pub mod suites;
 pub mod trace;
+pub mod turn;

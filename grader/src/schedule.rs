@@ -19,6 +19,7 @@ use crate::lanes::{self, Lane};
 use crate::sandbox::Tier;
 use crate::sandbox::cgroup::Group;
 use crate::subject::Subject;
+use crate::turn;
 use crate::verdict::{Breakdown, Finding, Verdict};
 
 /// How long an arena may take. Its own deadlines are shorter; this one is for an arena that hangs.
@@ -384,6 +385,7 @@ fn broken(check: &'static Check, breakdown: Breakdown) -> Asked {
 fn ask_arena(ask: &Ask) -> Result<Answer, Breakdown> {
     let spec =
         serde_json::to_vec(ask).map_err(|error| Breakdown::system("cannot write a check's spec", error))?;
+    let _turn = turn::take(ask.tier)?;
     let output = child::output(Role::Arena, &spec, Streams::Piped, ARENA_LIMIT, ANSWER_LIMIT)
         .map_err(|stopped| stopped.breakdown(&format!("the arena of {}", ask.check)))?;
     serde_json::from_slice(&output.stdout).map_err(|_| {

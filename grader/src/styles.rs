@@ -25,7 +25,7 @@ use crate::report::escape_lines;
 use crate::sandbox::cgroup::Group;
 use crate::subject::Subject;
 use crate::verdict::{Because, Stop};
-use crate::{cli, doctor, intake, sandbox, schedule};
+use crate::{cli, doctor, intake, sandbox, schedule, turn};
 
 /// The lab whose servers are measured.
 const LAB: &str = "servers";
@@ -104,6 +104,7 @@ pub fn styles(arguments: StylesArguments) -> Result<Exit, Problem> {
 /// Has an arena measure, and takes its figures.
 fn measured(ask: &Ask) -> Result<Vec<Figures>, Problem> {
     let spec = serde_json::to_vec(ask).unwrap_or_default();
+    let _turn = turn::take(ask.tier).map_err(|breakdown| Problem::breakdown(&breakdown))?;
     let output =
         child::output(Role::StylesArena, &spec, Streams::Piped, Duration::from_secs(120), 1 << 20)
             .map_err(|stopped| Problem::breakdown(&stopped.breakdown("the arena of this measurement")))?;

@@ -24,7 +24,7 @@ use crate::report::{escape, escape_lines};
 use crate::sandbox::cgroup::Group;
 use crate::subject::Subject;
 use crate::verdict::Stop;
-use crate::{doctor, intake, sandbox, schedule};
+use crate::{doctor, intake, sandbox, schedule, turn};
 
 /// How much of our own stdin a traced program may read.
 const INPUT_LIMIT: u64 = 16 << 20;
@@ -110,6 +110,7 @@ pub fn trace(arguments: TraceArguments) -> Result<Exit, Problem> {
         TraceAsk { ask, program: arguments.program, arguments: arguments.arguments, peer, seconds, input };
     let spec = serde_json::to_vec(&spec).unwrap_or_default();
     let limit = Duration::from_secs(seconds + 30);
+    let _turn = turn::take(tier).map_err(|breakdown| Problem::breakdown(&breakdown))?;
     let ended = child::output(Role::TraceArena, &spec, Streams::Inherited, limit, 0)
         .map_err(|stopped| Problem::breakdown(&stopped.breakdown("the arena of this trace")))?;
     Ok(if ended.status.success() { Exit::Passed } else { Exit::Breakdown })

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use grader::child::{self, Streams};
@@ -14,8 +15,10 @@ use grader::sandbox::cgroup::{self, Bounds, Group};
 use grader::sandbox::{Bound, CompilePlan, Compiled};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Not the ordinary user's, and not that of the other tests' arenas.
-const UID: u32 = 61_001;
+/// The first uid of compilers: not the ordinary user's, and not those of the other tests' arenas. Each has its own, since
+/// without namespaces everything of the uid is ended with it.
+const UID: u32 = 60_500;
+static TURN: AtomicU32 = AtomicU32::new(0);
 
 fn main() -> ExitCode {
     if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         ("c_program_compiles_and_runs", c_program_compiles_and_runs),
         ("error_keeps_its_words", error_keeps_its_words),
         ("files_of_the_machine_are_not_there", files_of_the_machine_are_not_there),
+        ("compiler_is_not_root_without_need", compiler_is_not_root_without_need),
         ("environment_is_empty", environment_is_empty),
         ("sources_cannot_be_written", sources_cannot_be_written),
         ("there_is_no_network", there_is_no_network),
@@ -74,7 +78,7 @@ impl Bed {
     fn plan(&self, program: &Path, arguments: &[&str], readable: Vec<PathBuf>) -> CompilePlan {
         CompilePlan {
             tier: tiers()[0],
-            uid: UID,
+            uid: UID + TURN.fetch_add(1, Ordering::Relaxed),
             program: program.to_path_buf(),
             arguments: arguments.iter().map(Into::into).collect(),
             env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
@@ -151,12 +155,34 @@ fn files_of_the_machine_are_not_there() {
     let home = std::env::var("HOME").unwrap_or_default();
     let walled = |tier: &Tier| *tier != Tier::C || grader::sandbox::landlock_version() > 0;
     for tier in tiers().into_iter().filter(walled) {
-        for path in ["/etc/shadow", "/etc/hostname", own.to_str().unwrap(), &format!("{home}/.bashrc")] {
+        let bashrc = format!("{home}/.bashrc");
+        let mut paths = vec!["/etc/shadow", "/etc/hostname", own.to_str().unwrap(), &bashrc];
+        // In the others it is a made-up one.
+        paths.extend((tier == Tier::C).then_some("/etc/passwd"));
+        for path in paths {
             let source = format!("fn main() {{ include_bytes!({path:?}); }}");
             let compiled = Bed::new(&source).rustc(|plan| plan.tier = tier);
             assert_eq!(compiled.status.code(), Some(1), "{path}: {compiled:?}");
             assert!(compiled.messages.contains("couldn't read"), "{path}: {compiled:?}");
         }
+    }
+}
+
+/// Without namespaces root's files are kept from it by its uid, or, where only root can use the toolchain, by Landlock.
+fn compiler_is_not_root_without_need() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let uid = |readable: Vec<PathBuf>| {
+        let bed = Bed::new("");
+        let compiled = bed.shell("id -u", |plan| (plan.tier, plan.readable) = (Tier::C, readable));
+        compiled.messages.trim().parse::<u32>().map_err(|_| compiled)
+    };
+    assert!(uid(Vec::new()).unwrap() >= UID);
+    let private = tempfile::tempdir().unwrap();
+    fs::set_permissions(private.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    if grader::sandbox::landlock_version() > 0 {
+        assert_eq!(uid(vec![private.path().to_path_buf()]).unwrap(), 0);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::house;
 use crate::intake::Sources;
 use crate::sandbox::cgroup::Group;
 use crate::sandbox::{CompileLimits, CompilePlan, Compiled, Tier};
+use crate::schedule::next_uid;
 use crate::subject::{Origin, Subject, hash_file, hex, root_file};
 use crate::verdict::Breakdown;
 
@@ -31,7 +32,8 @@ mod stage;
 pub use library::{Library, prepare_library};
 pub use stage::Stage;
 
-/// The uid that a compiler takes under a root grader: none that a program of a submission ever has.
+/// The uid that a compiler takes under a root grader: none that a program of a submission ever has. Without namespaces each
+/// has its own, by which its processes are found and ended.
 const COMPILER_UID: u32 = 65_300;
 /// How long a confined compiler is waited for. Its own limit is shorter; this one is for a sandbox that hangs.
 const COMPILE_LIMIT: Duration = Duration::from_secs(200);
@@ -274,7 +276,7 @@ impl Compiler {
         let group = Group::new(limits.group());
         let plan = CompilePlan {
             tier: self.tier,
-            uid: COMPILER_UID,
+            uid: if self.tier == Tier::C { next_uid() } else { COMPILER_UID },
             program: program.to_path_buf(),
             arguments: arguments.iter().map(OsString::from).collect(),
             env: environment.map(|(name, value)| (name.into(), value.into())).collect(),

@@ -9,6 +9,7 @@ use std::process::Command;
 use crate::ask::Launch;
 use crate::exit::{Problem, shown};
 use crate::house;
+use crate::sandbox::reachable;
 use crate::verdict::Breakdown;
 
 /// A place for programs that arenas can reach.
@@ -21,7 +22,7 @@ impl Stage {
     /// A stage for programs that are kept in `builds`.
     pub fn new(builds: &Path) -> Result<Self, Problem> {
         let full = fs::canonicalize(builds).unwrap_or_else(|_| builds.to_path_buf());
-        if !nix::unistd::geteuid().is_root() || house::reachable(&full.join("program")) {
+        if !nix::unistd::geteuid().is_root() || reachable(&full.join("program")) {
             return Ok(Self { directory: None });
         }
         let made = tempfile::Builder::new().prefix("socklab-").tempdir().and_then(|directory| {
@@ -62,7 +63,7 @@ impl Stage {
                     readable.push(reached);
                 }
                 // Such as the class path of Java.
-                Ok(full) if full.is_dir() && house::reachable(&full) && may_be_shown(&full) => {
+                Ok(full) if full.is_dir() && reachable(&full) && may_be_shown(&full) => {
                     argv.push(full.to_string_lossy().into_owned());
                     readable.push(full);
                 }
@@ -75,7 +76,7 @@ impl Stage {
     /// Where an arena can reach `path`: there, or on the stage.
     fn reach(&self, path: &Path) -> Result<PathBuf, Breakdown> {
         let Some(stage) = &self.directory else { return Ok(path.to_path_buf()) };
-        if house::reachable(path) {
+        if reachable(path) {
             return Ok(path.to_path_buf());
         }
         let above = path.parent().unwrap_or(path).to_string_lossy();

@@ -22,8 +22,8 @@ use nix::unistd::Pid;
 
 /// The uids of arenas that root starts, and of the ordinary users that the trials also run as: one for each trial, since
 /// without namespaces the limit of processes counts all of the user's.
-const DEDICATED: u32 = 61_000;
-const ORDINARY: u32 = 62_000;
+const DEDICATED: u32 = 59_000;
+const ORDINARY: u32 = 60_000;
 /// The trials that count processes. Where all run as one user without namespaces, the others stand aside for them.
 const COUNTING: &[&str] = &["processes_are_limited", "threads_are_limited"];
 /// The variable that tells a trial of the control group to run in.

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, lchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Output};
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::{Bounds, Entry};
 use super::tree::{Place, spawn_in};
-use super::{Bound, Limits, Plan, enter_arena};
+use super::{Bound, Limits, Plan, enter_arena, landlock_version};
 use crate::sandbox::Tier;
 use crate::verdict::Breakdown;
 
@@ -114,7 +114,7 @@ enum Answer {
 impl CompilePlan {
     /// What to ask a child that confines it. Its stdout is for [`CompilePlan::result`].
     pub fn ask(&self) -> Result<Vec<u8>, Breakdown> {
-        if geteuid().is_root() && self.tier != Tier::C {
+        if geteuid().is_root() && !self.keeps_root() {
             give(&self.directory, self.uid)
                 .map_err(|error| Breakdown::system("cannot give the compiler its directory", error))?;
         }
@@ -138,6 +138,14 @@ impl CompilePlan {
         }
     }
 
+    /// Whether a root grader's compiler must stay root: without namespaces nothing can be mounted, so a toolchain in root's
+    /// own home is closed to everybody else.
+    fn keeps_root(&self) -> bool {
+        let paths = self.readable.iter().map(|path| path.join("file"));
+        let mut paths = paths.chain([self.program.clone(), self.directory.clone()]);
+        self.tier == Tier::C && !paths.all(|path| reachable(&path))
+    }
+
     fn take_back(&self) -> io::Result<()> {
         let owner = geteuid().is_root().then_some(0);
         for entry in fs::read_dir(&self.out)? {
@@ -153,6 +161,13 @@ impl CompilePlan {
         }
         if owner.is_some() { lchown(&self.out, owner, owner) } else { Ok(()) }
     }
+}
+
+/// Whether every directory above `path` lets any user through, so that another uid can reach it.
+pub fn reachable(path: &Path) -> bool {
+    path.ancestors().skip(1).all(|above| {
+        fs::metadata(above).map(|found| found.permissions().mode() & 0o001 != 0).unwrap_or(false)
+    })
 }
 
 /// Makes a tree of files belong to `uid`, so that it can be read there whatever the grader's umask is.
@@ -177,6 +192,18 @@ pub fn confine() -> ExitCode {
 }
 
 fn run(plan: &CompilePlan) -> Result<Answer, Breakdown> {
+    let keep_uid = plan.keeps_root();
+    if keep_uid && geteuid().is_root() && landlock_version() == 0 {
+        return Err(Breakdown::new(
+            format!(
+                "this machine has neither namespaces nor Landlock to keep a compiler from root's files, and {} can only \
+                 be used by root",
+                plan.program.display()
+            ),
+            "install the toolchain where every user can read it, or run `cargo xtask doctor`, which says what allows \
+             namespaces",
+        ));
+    }
     // While root is still root: the toolchain may lie below a home that the compiler's own uid cannot enter.
     let paths = plan.readable.iter().chain([&plan.directory, &plan.out]);
     let trees = paths.filter_map(|path| Some((path.clone(), open_tree(path)?))).collect();
@@ -209,7 +236,7 @@ fn run(plan: &CompilePlan) -> Result<Answer, Breakdown> {
         directory: Some(plan.directory.clone()),
         writable: Some(plan.out.clone()),
         no_sockets: true,
-        keep_uid: true,
+        keep_uid,
     };
     let tree = spawn_in(whole, place)?;
     tree.release()?;

@@ -134,9 +134,15 @@ impl Wall {
     }
 }
 
-/// What a program may reach where it has the machine's own root before it.
-pub fn of_the_machine(program: &Path, readable: &[PathBuf], writable: &[PathBuf]) -> Vec<(PathBuf, Access)> {
-    const SYSTEM: [&str; 18] = [
+/// What a program may reach where it has the machine's own root before it; `settings`: those that name users, hosts and
+/// services, too.
+pub fn of_the_machine(
+    program: &Path,
+    readable: &[PathBuf],
+    writable: &[PathBuf],
+    settings: bool,
+) -> Vec<(PathBuf, Access)> {
+    const SYSTEM: [&str; 9] = [
         "/usr",
         "/bin",
         "/sbin",
@@ -145,10 +151,12 @@ pub fn of_the_machine(program: &Path, readable: &[PathBuf], writable: &[PathBuf]
         "/lib64",
         "/proc",
         "/etc/alternatives",
+        "/etc/ld.so.cache",
+    ];
+    const SETTINGS: [&str; 9] = [
         "/etc/group",
         "/etc/host.conf",
         "/etc/hosts",
-        "/etc/ld.so.cache",
         "/etc/localtime",
         "/etc/nsswitch.conf",
         "/etc/passwd",
@@ -157,8 +165,10 @@ pub fn of_the_machine(program: &Path, readable: &[PathBuf], writable: &[PathBuf]
         "/etc/services",
     ];
     const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
-    let languages = super::root::settings_of_languages();
-    let system = SYSTEM.iter().map(PathBuf::from).chain(languages).map(|path| (path, Access::Read));
+    let settings =
+        settings.then(|| SETTINGS.iter().map(PathBuf::from).chain(super::root::settings_of_languages()));
+    let system = SYSTEM.iter().map(PathBuf::from).chain(settings.into_iter().flatten());
+    let system = system.map(|path| (path, Access::Read));
     let devices = DEVICES.iter().map(|path| (PathBuf::from(path), Access::Device));
     let readable = readable.iter().map(PathBuf::as_path).chain([program]);
     let readable = readable.map(|path| (path.to_path_buf(), Access::Read));

@@ -62,7 +62,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use arena::enter_arena;
-pub use confine::{CompileLimits, CompilePlan, Compiled, confine};
+pub use confine::{CompileLimits, CompilePlan, Compiled, confine, reachable};
 pub use landlock::version as landlock_version;
 pub use watch::{children, proc_text};
 

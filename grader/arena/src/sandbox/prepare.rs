@@ -38,7 +38,9 @@ pub fn prepare(
     let writable: Vec<PathBuf> = place.writable.iter().cloned().chain(work.iter().map(path_of)).collect();
     let (root, reach) = if alone {
         let readable: Vec<PathBuf> = plan.readable.iter().chain(&place.directory).cloned().collect();
-        (None, landlock::of_the_machine(&plan.program, &readable, &writable))
+        // A compiler, which has a directory of its own, looks nobody up.
+        let settings = place.directory.is_none();
+        (None, landlock::of_the_machine(&plan.program, &readable, &writable, settings))
     } else {
         (Some(Root::list(&plan, &place)?), landlock::of_the_root(&writable))
     };

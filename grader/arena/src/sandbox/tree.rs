@@ -39,7 +39,7 @@ pub struct Place {
     pub writable: Option<PathBuf>,
     /// Whether it gets no socket at all.
     pub no_sockets: bool,
-    /// Whether it keeps root's uid, without a capability, where there are no namespaces.
+    /// Whether it keeps root's uid, without a capability, where there are no namespaces: its files are root's alone.
     pub keep_uid: bool,
 }
 
