@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Process, ProcessInfo, SocketInfo, State};
-use crate::suites::servers::conversation::{Client, PORT, count, until_idle};
+use crate::suites::servers::conversation::{Client, PORT, count};
 use crate::verdict::{Because, Breakdown, Stop};
 
 /// How long zombies may stay after the last child has ended, by the contract.
@@ -110,8 +110,9 @@ fn serve(bench: &Bench, server: &Process, clients: usize) -> Result<Vec<Client>,
         client.add(9, 9)?;
     }
     // A server that looks for ended children only before it accepts the next client could otherwise, slow to come to that,
-    // meet those that end now.
-    until_idle(bench);
+    // meet those that end now. And no later: one that looks again from time to time has just begun to wait.
+    let waits = || server.processes().iter().all(|process| process.state == 'S').then_some(());
+    let _ = bench.until_within(Duration::from_secs(2), "a server that waits", waits);
     Ok(clients)
 }
 
