@@ -183,6 +183,8 @@ pub fn survives_a_refused_helper(bench: &mut Bench, program: &str) -> Result<(),
     bob.send("add 1\nquit").because(ONE)?;
     // Most servers close him; one that keeps him until it can serve him is right too.
     let _ = bob.peer.receive_within(Duration::from_millis(300));
+    // One that dies of it closes his connection first, and is gone a moment later.
+    until_idle(bench);
     server
         .expect_running()
         .with(|unexplained| unexplained.sent("a client, while no process and no thread may be made"))
