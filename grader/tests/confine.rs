@@ -1,6 +1,11 @@
 //! The compiler's confinement: what honest sources need is there, what hostile ones ask for is not, and each limit is
 //! named.
 
+#[path = "arena/docker.rs"]
+#[expect(dead_code, reason = "only its filter is needed here")]
+mod docker;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +18,7 @@ use grader::fork_server::Role;
 use grader::sandbox::Tier;
 use grader::sandbox::cgroup::{self, Bounds, Group};
 use grader::sandbox::{Bound, CompilePlan, Compiled};
+use grader::verdict::Breakdown;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The first uid of compilers: not the ordinary user's, and not those of the other tests' arenas. Each has its own, since
@@ -24,12 +30,16 @@ fn main() -> ExitCode {
     if let Some(code) = grader::fork_server::become_fork_server_if_asked() {
         return code;
     }
+    if std::env::args().nth(1).is_some_and(|word| word == WITHOUT_LANDLOCK) {
+        return compile_without_landlock();
+    }
     let trials: &[(&str, fn())] = &[
         ("honest_program_compiles_and_runs", honest_program_compiles_and_runs),
         ("c_program_compiles_and_runs", c_program_compiles_and_runs),
         ("error_keeps_its_words", error_keeps_its_words),
         ("files_of_the_machine_are_not_there", files_of_the_machine_are_not_there),
         ("compiler_is_not_root_without_need", compiler_is_not_root_without_need),
+        ("root_is_no_compiler_without_landlock", root_is_no_compiler_without_landlock),
         ("environment_is_empty", environment_is_empty),
         ("sources_cannot_be_written", sources_cannot_be_written),
         ("there_is_no_network", there_is_no_network),
@@ -40,11 +50,21 @@ fn main() -> ExitCode {
         ("file_size_is_limited", file_size_is_limited),
         ("links_left_behind_are_removed", links_left_behind_are_removed),
     ];
+    let root = nix::unistd::geteuid().is_root();
     let groups = cgroup::describe().and_then(|words| words.contains("memory").then_some(()).ok_or(words));
     let trials = trials.iter().map(|(name, run)| {
         let run = *run;
         // What this machine lacks is named as ignored, not failed.
-        let lacked = groups.as_ref().err().filter(|_| name.starts_with("control_group"));
+        let lacked = match *name {
+            "control_group_bounds_memory" => groups.as_ref().err().map(String::as_str),
+            "compiler_is_not_root_without_need" | "root_is_no_compiler_without_landlock" if !root => {
+                Some("only root can try it")
+            }
+            "compiler_is_not_root_without_need" if grader::sandbox::landlock_version() == 0 => {
+                Some("no Landlock")
+            }
+            _ => None,
+        };
         let name = lacked.map_or(name.to_string(), |reason| format!("{name} ({reason})"));
         let test = Trial::test(name, move || {
             run();
@@ -118,11 +138,15 @@ fn sysroot() -> PathBuf {
 }
 
 fn run(plan: &CompilePlan) -> Compiled {
+    compile(plan).unwrap()
+}
+
+fn compile(plan: &CompilePlan) -> Result<Compiled, Breakdown> {
     let (ask, limit) = (plan.ask().unwrap(), Duration::from_secs(300));
     let Ok(output) = child::output(Role::Compiler, &ask, Streams::Piped, limit, 4 << 20) else {
         panic!("no compiler ran to its end");
     };
-    plan.result(&output).unwrap()
+    plan.result(&output)
 }
 
 fn honest_program_compiles_and_runs() {
@@ -170,20 +194,39 @@ fn files_of_the_machine_are_not_there() {
 
 /// Without namespaces root's files are kept from it by its uid, or, where only root can use the toolchain, by Landlock.
 fn compiler_is_not_root_without_need() {
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
     let uid = |readable: Vec<PathBuf>| {
         let bed = Bed::new("");
         let compiled = bed.shell("id -u", |plan| (plan.tier, plan.readable) = (Tier::C, readable));
         compiled.messages.trim().parse::<u32>().map_err(|_| compiled)
     };
     assert!(uid(Vec::new()).unwrap() >= UID);
-    let private = tempfile::tempdir().unwrap();
-    fs::set_permissions(private.path(), PermissionsExt::from_mode(0o700)).unwrap();
-    if grader::sandbox::landlock_version() > 0 {
-        assert_eq!(uid(vec![private.path().to_path_buf()]).unwrap(), 0);
-    }
+    let private = private();
+    assert_eq!(uid(vec![private.path().to_path_buf()]).unwrap(), 0);
+}
+
+/// What only root can enter.
+fn private() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    directory
+}
+
+/// The word that makes this program try a compilation in tier C where Landlock is refused, and print why it breaks down.
+const WITHOUT_LANDLOCK: &str = "without-landlock";
+
+fn root_is_no_compiler_without_landlock() {
+    let output = Command::new("/proc/self/exe").arg(WITHOUT_LANDLOCK).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("neither namespaces nor Landlock"), "{output:?}");
+}
+
+fn compile_without_landlock() -> ExitCode {
+    docker::install(BTreeMap::from([(libc::SYS_landlock_create_ruleset, Vec::new())]), libc::ENOSYS);
+    let (bed, private) = (Bed::new(""), private());
+    let mut plan = bed.plan(Path::new("/bin/sh"), &["-c", "id -u"], vec![private.path().to_path_buf()]);
+    plan.tier = Tier::C;
+    println!("{:?}", compile(&plan));
+    ExitCode::SUCCESS
 }
 
 fn environment_is_empty() {

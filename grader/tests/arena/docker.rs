@@ -69,7 +69,8 @@ pub fn run(program: &str, arguments: &[String]) -> std::process::ExitCode {
     std::process::ExitCode::FAILURE
 }
 
-fn install(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) {
+/// Refuses calls with an error, in this process and all that it starts.
+pub fn install(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) {
     let arch = std::env::consts::ARCH.try_into().unwrap();
     let matched = SeccompAction::Errno(errno as u32);
     let program: BpfProgram =

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
@@ -71,18 +71,9 @@ fn lives(pid: &str) -> bool {
 
 /// Tier C has no simulated hosts: what needs them is not decided, nor what builds on that, and nothing is failed.
 fn container_costs_no_points() -> Result<(), Failed> {
-    let output = Command::new("/proc/self/exe")
-        .args([
-            "in-a-container",
-            env!("CARGO_BIN_EXE_grader"),
-            "grade",
-            "--format",
-            "json",
-            "--lab",
-            "multicast",
-        ])
-        .arg(grader::house::solutions())
-        .output()?;
+    let mut command = super::submissions::Where::Container.grade();
+    command.args(["--format", "json", "--lab", "multicast"]).arg(grader::house::solutions());
+    let output = command.output()?;
     let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let lab = &report["labs"][0];
     let checks = lab["checks"].as_array().ok_or("no checks")?;

@@ -26,13 +26,13 @@ pub fn tests() -> Vec<Trial> {
         let (run, place) = (*run, *place);
         super::arena::test(format!("{name}{suffix}"), move || run(place))
     });
-    let alone = super::arena::test("grader_in_a_container_waits_for_its_turn", graders_take_turns);
-    tests.chain([alone]).collect()
+    let turns = super::arena::test("grader_in_a_container_waits_for_its_turn", graders_take_turns);
+    tests.chain([turns]).collect()
 }
 
 /// Where a submission is graded.
 #[derive(Clone, Copy)]
-enum Where {
+pub enum Where {
     /// On this machine as it is, which may be a container itself.
     Here,
     /// As in a container.
@@ -69,17 +69,26 @@ impl Submission {
     }
 }
 
+impl Where {
+    /// `grade` there.
+    pub fn grade(self) -> Command {
+        let grader = env!("CARGO_BIN_EXE_grader");
+        let mut command = match self {
+            Self::Here => Command::new(grader),
+            Self::Container => {
+                let mut command = Command::new("/proc/self/exe");
+                command.args(["in-a-container", grader]);
+                command
+            }
+        };
+        command.arg("grade");
+        command
+    }
+}
+
 fn start(place: Where, lab: &Path, arguments: &[&str]) -> std::io::Result<Child> {
-    let grader = env!("CARGO_BIN_EXE_grader");
-    let mut command = match place {
-        Where::Here => Command::new(grader),
-        Where::Container => {
-            let mut command = Command::new("/proc/self/exe");
-            command.args(["in-a-container", grader]);
-            command
-        }
-    };
-    command.arg("grade").arg(lab).args(arguments);
+    let mut command = place.grade();
+    command.arg(lab).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
@@ -235,13 +244,13 @@ fn graders_take_turns() -> Result<(), Failed> {
     let submission = Submission::honest("waits")?;
     let mut waiting = start(Where::Container, &submission.lab(), &["--format", "json"])?;
     listener.set_nonblocking(true)?;
-    let mut others = Vec::new();
+    let mut connections = Vec::new();
     loop {
         match listener.accept() {
             // Those of other tests may wait as well.
             Ok((connection, _)) => {
                 let peer = getsockopt(&connection, sockopt::PeerCredentials)?.pid();
-                others.push(connection);
+                connections.push(connection);
                 if peer == waiting.id() as i32 {
                     break;
                 }
@@ -249,6 +258,7 @@ fn graders_take_turns() -> Result<(), Failed> {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let ended = waiting.try_wait()?;
                 if ended.is_some() || Instant::now() > deadline {
+                    waiting.kill()?;
                     return Err(format!("it does not wait for its turn: {ended:?}").into());
                 }
                 poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], PollTimeout::from(100u8))?;
@@ -256,7 +266,7 @@ fn graders_take_turns() -> Result<(), Failed> {
             Err(error) => return Err(error.into()),
         }
     }
-    drop((listener, others));
+    drop((listener, connections));
     full(&waiting.wait_with_output()?)
 }
 
